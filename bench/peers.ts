@@ -1,0 +1,137 @@
+/** The allocators under comparison behind one interface that works in pages of 4 KiB. */
+
+import { MemPool } from '@thi.ng/malloc'
+import type { Kmem } from './kmem'
+import { compileTlsf, type TlsfExports } from './tlsf'
+
+const PAGE_SIZE = 4096
+/** The highest order that a workload asks for. */
+export const MAX_BENCH_ORDER = 4
+
+/** One heap. Blocks are integers; what they mean is the peer's business. */
+export interface Peer {
+  /** A block of `4096 << order` bytes, or -1 when there is none. */
+  alloc(order: number): number
+  /** Gives back a block of the same order as it was asked for. */
+  free(block: number, order: number): void
+}
+
+/** An allocator, and what it can be asked to do. */
+export interface PeerKind {
+  readonly name: string
+  /** The largest number of live pages worth measuring. */
+  readonly maxPages: number
+  /** Why not more. */
+  readonly limit: string
+  /** A heap with room for at least `pages` live pages, with half as many again as slack. */
+  create(pages: number): Peer
+}
+
+/** What no allocator can beat: a stack of free numbers that ignores sizes and merges nothing. */
+class Floor implements Peer {
+  private readonly stack: Int32Array
+  private top: number
+
+  constructor(pages: number) {
+    this.stack = Int32Array.from({ length: pages }, (_, index) => pages - 1 - index)
+    this.top = pages
+  }
+
+  alloc(): number {
+    if (this.top === 0) return -1
+    return this.stack[--this.top]!
+  }
+
+  free(block: number): void {
+    this.stack[this.top++] = block
+  }
+}
+
+class Tlsf implements Peer {
+  constructor(private readonly heap: TlsfExports) {}
+
+  alloc(order: number): number {
+    return this.heap.alloc(PAGE_SIZE << order) | 0
+  }
+
+  free(block: number): void {
+    this.heap.free(block)
+  }
+}
+
+class ThingMalloc implements Peer {
+  private readonly pool: MemPool
+
+  constructor(bytes: number) {
+    this.pool = new MemPool({ size: bytes })
+  }
+
+  alloc(order: number): number {
+    const block = this.pool.malloc(PAGE_SIZE << order)
+    return block === 0 ? -1 : block
+  }
+
+  free(block: number): void {
+    this.pool.free(block)
+  }
+}
+
+type Pages = InstanceType<Kmem['BuddyAllocator']>
+
+class KmemPages implements Peer {
+  constructor(
+    private readonly pages: Pages,
+    private readonly gfp: Kmem['GFP_KERNEL'],
+  ) {}
+
+  alloc(order: number): number {
+    const pfn = this.pages.allocPages(this.gfp, order)
+    return pfn === null ? -1 : pfn
+  }
+
+  free(block: number, order: number): void {
+    this.pages.freePages(block as Parameters<Pages['freePages']>[0], order)
+  }
+}
+
+/** Half as many pages again, and 64 MiB for watermarks and reserves. */
+function roomFor(pages: number): number {
+  return pages + (pages >> 1) + 16384
+}
+
+/** The peers in the order of the table's columns; kmem only when it was given. */
+export async function peerKinds(kmem: Kmem | null): Promise<readonly PeerKind[]> {
+  const newTlsf = await compileTlsf()
+  const floor: PeerKind = {
+    name: 'floor',
+    maxPages: 1 << 24,
+    limit: '',
+    create: (pages) => new Floor(roomFor(pages)),
+  }
+  const tlsf: PeerKind = {
+    name: 'TLSF',
+    maxPages: 250_000,
+    limit: 'wasm32 ends at 4 GiB, and each page carries a header inside it',
+    create: () => new Tlsf(newTlsf()),
+  }
+  const thing: PeerKind = {
+    name: '@thi.ng/malloc',
+    maxPages: 32_000,
+    limit: 'each free walks every live block',
+    create: (pages) => new ThingMalloc(roomFor(pages) * (PAGE_SIZE + 16)),
+  }
+  return kmem === null ? [floor, tlsf, thing] : [kmemKind(kmem), floor, tlsf, thing]
+}
+
+function kmemKind(kmem: Kmem): PeerKind {
+  return {
+    name: 'kmem',
+    maxPages: 1 << 24,
+    limit: '',
+    create: (pages) => {
+      const size = Math.ceil(roomFor(pages) / 256) * kmem.MiB
+      const ram = new kmem.PhysicalMemory({ size, content: false })
+      return new KmemPages(new kmem.BuddyAllocator({ ram }), kmem.GFP_KERNEL)
+    },
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What is timed: loops over pre-drawn random numbers, with nothing else inside.
+ *
+ * Each peer gets a copy of this module of its own (`workloadsFor`): were it shared, the calls of `alloc` and `free` would
+ * see a class per peer, and a program that uses one allocator would pay less than the table says.
+ */
+
+import type { Peer } from './peers'
+import { draw, permutation, Xorshift32 } from './random'
+
+/** Pre-drawn choices; a power of two, so that a cursor wraps with a mask. */
+const CHOICES = 1 << 18
+const SEED = 0x6b6d656d
+
+/** A heap with `live` blocks in use, and what will be done to them. */
+export interface Population {
+  readonly peer: Peer
+  /** Live blocks by slot. */
+  readonly blocks: Int32Array
+  /** Order of each live block. */
+  readonly orders: Int32Array
+  /** Slots to replace, in turn. */
+  readonly slots: Int32Array
+  /** Order of each replacement. */
+  readonly nextOrders: Int32Array
+  /** All slots once, in random order. */
+  readonly shuffled: Int32Array
+  /** Where `slots` goes on. */
+  cursor: number
+}
+
+/**
+ * Fills `peer` with `live` blocks of random orders in [0, orderLimit), then frees and refills half of them at random,
+ * so that neighbours in memory are no neighbours in time.
+ */
+export function populate(peer: Peer, live: number, orderLimit: number): Population {
+  const random = new Xorshift32(SEED)
+  const population: Population = {
+    peer,
+    blocks: new Int32Array(live),
+    orders: draw(random, live, orderLimit),
+    slots: draw(random, CHOICES, live),
+    nextOrders: draw(random, CHOICES, orderLimit),
+    shuffled: permutation(random, live),
+    cursor: 0,
+  }
+  fill(population, live)
+  const half = population.shuffled.subarray(0, live >> 1)
+  const { blocks, orders } = population
+  for (const slot of half) peer.free(blocks[slot]!, orders[slot]!)
+  for (const slot of half) blocks[slot] = mustAlloc(peer, orders[slot]!)
+  return population
+}
+
+/** Allocates a page and frees it at once, `pairs` times. */
+export function allocFree(peer: Peer, pairs: number): void {
+  let failed = 0
+  for (let i = 0; i < pairs; i++) {
+    const block = peer.alloc(0)
+    failed |= block
+    peer.free(block, 0)
+  }
+  if (failed < 0) throw new Error('exhausted')
+}
+
+/** Frees a random live page and allocates another, `pairs` times. */
+export function replacePages(population: Population, pairs: number): void {
+  const { peer, blocks, slots } = population
+  let { cursor } = population
+  let failed = 0
+  for (let i = 0; i < pairs; i++) {
+    const slot = slots[cursor]!
+    cursor = (cursor + 1) & (CHOICES - 1)
+    peer.free(blocks[slot]!, 0)
+    const block = peer.alloc(0)
+    failed |= block
+    blocks[slot] = block
+  }
+  population.cursor = cursor
+  if (failed < 0) throw new Error('exhausted')
+}
+
+/** Frees a random live block and allocates one of a random order, `pairs` times. */
+export function replaceBlocks(population: Population, pairs: number): void {
+  const { peer, blocks, orders, slots, nextOrders } = population
+  let { cursor } = population
+  let failed = 0
+  for (let i = 0; i < pairs; i++) {
+    const slot = slots[cursor]!
+    const order = nextOrders[cursor]!
+    cursor = (cursor + 1) & (CHOICES - 1)
+    peer.free(blocks[slot]!, orders[slot]!)
+    const block = peer.alloc(order)
+    failed |= block
+    blocks[slot] = block
+    orders[slot] = order
+  }
+  population.cursor = cursor
+  if (failed < 0) throw new Error('exhausted')
+}
+
+/** Frees `burst` live pages at random, then allocates as many: more than any cache of single pages holds. */
+export function replaceBurst(population: Population, burst: number): void {
+  const { peer, blocks, shuffled } = population
+  const live = shuffled.length
+  const start = population.cursor
+  let failed = 0
+  for (let i = 0; i < burst; i++) peer.free(blocks[shuffled[(start + i) % live]!]!, 0)
+  for (let i = 0; i < burst; i++) {
+    const block = peer.alloc(0)
+    failed |= block
+    blocks[shuffled[(start + i) % live]!] = block
+  }
+  population.cursor = (start + burst) % live
+  if (failed < 0) throw new Error('exhausted')
+}
+
+/** Allocates `pages` pages into an empty heap and frees them in random order. */
+export function fillAndEmpty(population: Population, pages: number): void {
+  fill(population, pages)
+  empty(population)
+}
+
+/** Frees every live block, in random order. */
+export function empty({ peer, blocks, orders, shuffled }: Population): void {
+  for (let i = 0; i < shuffled.length; i++) {
+    const slot = shuffled[i]!
+    peer.free(blocks[slot]!, orders[slot]!)
+  }
+}
+
+function fill({ peer, blocks, orders }: Population, live: number): void {
+  let failed = 0
+  for (let slot = 0; slot < live; slot++) {
+    const block = peer.alloc(orders[slot]!)
+    failed |= block
+    blocks[slot] = block
+  }
+  if (failed < 0) throw new Error('exhausted')
+}
+
+function mustAlloc(peer: Peer, order: number): number {
+  const block = peer.alloc(order)
+  if (block < 0) throw new Error('exhausted')
+  return block
+}

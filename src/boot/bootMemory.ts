@@ -1,0 +1,80 @@
+/** What the page allocator needs to know of memory at boot: what there is, and what is taken. */
+
+import { PAGE_SIZE } from '../base/units'
+
+/** A range of memory, in bytes. */
+export interface BootRange {
+  /** First byte. */
+  readonly base: number
+  /** Bytes. */
+  readonly size: number
+  /** Node of the memory, 0 when not given. */
+  readonly node?: number
+  /** memblock flags: 4 (NOMAP) keeps the range out of the allocator. */
+  readonly flags?: number
+}
+
+/** Memory and reserved ranges, each ascending and without overlaps: a `Memblock` has both. */
+export interface BootMemory {
+  readonly memory: readonly BootRange[]
+  readonly reserved: readonly BootRange[]
+}
+
+/** A run of whole page frames `[start, end)`. */
+export interface FrameRun {
+  readonly start: number
+  readonly end: number
+}
+
+/** memblock flag of memory that the kernel does not map. */
+const NOMAP = 4
+
+/** The whole frames of memory, with their node; neighbours of one node are one range. */
+export function memoryFrames(boot: BootMemory): { start: number; end: number; node: number }[] {
+  const frames: { start: number; end: number; node: number }[] = []
+  for (const range of boot.memory) {
+    const run = wholeFrames(range.base, range.base + range.size)
+    if (run.start < run.end) frames.push({ ...run, node: range.node ?? 0 })
+  }
+  return frames
+}
+
+/** The whole frames that are memory and not reserved, ascending: what is handed over. */
+export function freeFrames(boot: BootMemory): FrameRun[] {
+  const runs: FrameRun[] = []
+  let r = 0
+  for (const range of boot.memory) {
+    if (((range.flags ?? 0) & NOMAP) !== 0) continue
+    const end = range.base + range.size
+    let at = range.base
+    while (r > 0 && rangeEnd(boot.reserved[r - 1]) > at) r--
+    while (at < end) {
+      while (r < boot.reserved.length && rangeEnd(boot.reserved[r]) <= at) r++
+      const taken = boot.reserved[r]
+      const stop = taken === undefined ? end : Math.min(end, Math.max(at, taken.base))
+      const run = wholeFrames(at, stop)
+      if (run.start < run.end) runs.push(run)
+      at = taken === undefined ? end : Math.max(stop, rangeEnd(taken))
+    }
+  }
+  return runs
+}
+
+/** The frames that a reserved range touches, ascending. */
+export function reservedFrames(boot: BootMemory): FrameRun[] {
+  const reserved = boot.reserved.concat(
+    boot.memory.filter((range) => ((range.flags ?? 0) & NOMAP) !== 0),
+  )
+  return reserved.map((range) => ({
+    start: Math.floor(range.base / PAGE_SIZE),
+    end: Math.ceil(rangeEnd(range) / PAGE_SIZE),
+  }))
+}
+
+function wholeFrames(from: number, to: number): FrameRun {
+  return { start: Math.ceil(from / PAGE_SIZE), end: Math.floor(to / PAGE_SIZE) }
+}
+
+function rangeEnd(range: BootRange | undefined): number {
+  return range === undefined ? 0 : range.base + range.size
+}

@@ -1,0 +1,253 @@
+/**
+ * Contiguous ranges of any length, taken out of free memory by isolating the pageblocks around them.
+ *
+ * Nothing here migrates pages that are in use: a range succeeds when all of it is free.
+ * Source: spec/page-allocator.md §8.7.
+ */
+
+import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
+import { flagsOrder, pageRecord, compoundHead } from '../page/memmap'
+import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratetype'
+import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
+import { addFreePages } from '../state/counters'
+import {
+  PAGE_FLAGS,
+  PAGE_REFS,
+  ZONE_INDEX,
+  ZONE_NR_ISOLATE,
+  ZONE_SPANNED,
+  ZONE_START,
+} from '../state/schema'
+import { ZONE_MOVABLE, zoneOfPfn } from '../zone/zones'
+import { highestZone, zonelistFor } from './allocPages'
+import { type BuddyContext, currentPcp } from './context'
+import { drainAll } from './drain'
+import { freeChecked } from './free'
+import {
+  blockType,
+  freeBlockOrder,
+  freeOnePage,
+  moveFreePages,
+  removeFreeBlock,
+  setPageblockType,
+  zoneAt,
+} from './freeArea'
+
+/** Some page of the range is in use or cannot be moved. */
+export const EBUSY = -16
+/** The range is empty or outside memory. */
+export const EINVAL = -22
+
+/**
+ * Takes the frames `[start, end)`, all of one zone, as single pages with one reference each. `type` is
+ * MOVABLE or CMA: what the pageblocks around the range are afterwards, also when the call fails.
+ * Returns 0 or EBUSY.
+ */
+export function allocContig(c: BuddyContext, start: number, end: number, type: number): number {
+  const zone = zoneAt(c, start)
+  const first = start & -PAGEBLOCK_PAGES
+  const last = (end - 1) & -PAGEBLOCK_PAGES
+  if (!isolateRange(c, zone, first, last, type)) return EBUSY
+  drainAll(c, zone)
+  const outer = outerStart(c, start)
+  if (!allFree(c, outer, end)) {
+    unisolateRange(c, zone, first, last, type)
+    return EBUSY
+  }
+  const taken = takeFreeRange(c, zone, outer, end)
+  for (let page = outer; page < start; page++) freeChecked(c, page, 0)
+  for (let page = end; page < taken; page++) freeChecked(c, page, 0)
+  unisolateRange(c, zone, first, last, type)
+  return 0
+}
+
+/** Isolates the pageblocks from `first` to `last`: the two at the edges, then those between. */
+function isolateRange(
+  c: BuddyContext,
+  zone: number,
+  first: number,
+  last: number,
+  type: number,
+): boolean {
+  if (!isolateBlock(c, zone, first, type)) return false
+  if (!splitAcross(c, zone, first)) {
+    unisolateBlock(c, zone, first, type)
+    return false
+  }
+  if (last !== first && !isolateBlock(c, zone, last, type)) {
+    unisolateBlock(c, zone, first, type)
+    return false
+  }
+  if (!splitAcross(c, zone, last + PAGEBLOCK_PAGES)) {
+    unisolateBlock(c, zone, first, type)
+    if (last !== first) unisolateBlock(c, zone, last, type)
+    return false
+  }
+  for (let block = first + PAGEBLOCK_PAGES; block < last; block += PAGEBLOCK_PAGES) {
+    if (isolateBlock(c, zone, block, type)) continue
+    unisolateRange(c, zone, first, block - PAGEBLOCK_PAGES, type)
+    unisolateBlock(c, zone, last, type)
+    return false
+  }
+  return true
+}
+
+function unisolateRange(
+  c: BuddyContext,
+  zone: number,
+  first: number,
+  last: number,
+  type: number,
+): void {
+  for (let block = first; block <= last; block += PAGEBLOCK_PAGES) {
+    unisolateBlock(c, zone, block, type)
+  }
+}
+
+/** Isolates one pageblock: nothing is allocated from it any more. False when a page cannot be moved. */
+function isolateBlock(c: BuddyContext, zone: number, block: number, type: number): boolean {
+  const words = c.words
+  const old = blockType(c, block)
+  if (old === MIGRATE_ISOLATE) return false
+  if (old === MIGRATE_CMA ? type !== MIGRATE_CMA : hasUnmovable(c, zone, block)) return false
+  setPageblockType(c, block, MIGRATE_ISOLATE)
+  words[zone + ZONE_NR_ISOLATE]! += 1
+  const moved = moveFreePages(c, zone, block, MIGRATE_ISOLATE)
+  addFreePages(words, zone, currentPcp(c, zone), -moved, old === MIGRATE_CMA)
+  return true
+}
+
+/** True when the pageblock holds a page that nothing can move away. */
+function hasUnmovable(c: BuddyContext, zone: number, block: number): boolean {
+  const words = c.words
+  const movableZone = words[zone + ZONE_INDEX] === ZONE_MOVABLE
+  for (let page = block; page < block + PAGEBLOCK_PAGES; page++) {
+    const flags = words[pageRecord(page) + PAGE_FLAGS]!
+    if ((flags & PG_RESERVED) !== 0) return true
+    if (movableZone) continue
+    const head = compoundHead(words, page as Pfn)
+    const headFlags = words[pageRecord(head) + PAGE_FLAGS]!
+    if ((headFlags & PG_HEAD) !== 0) {
+      if ((headFlags & PG_LRU) === 0) return true
+      page = head + (1 << flagsOrder(headFlags)) - 1
+      continue
+    }
+    const order = freeBlockOrder(c, page)
+    if (order >= 0) page += (1 << order) - 1
+    else if (words[pageRecord(page) + PAGE_REFS] !== 0 && (flags & PG_LRU) === 0) return true
+  }
+  return false
+}
+
+/**
+ * Splits a free block of order 10 that lies across `boundary` into its two pageblocks. False when a
+ * compound page in use lies across it.
+ */
+function splitAcross(c: BuddyContext, zone: number, boundary: number): boolean {
+  const words = c.words
+  const order = MAX_ORDER - 1
+  const head = boundary & -(1 << order)
+  if (head === boundary || !inZone(c, zone, head) || !inZone(c, zone, boundary)) return true
+  if (freeBlockOrder(c, head) === order) {
+    removeFreeBlock(c, zone, head, order)
+    if (blockType(c, head) !== MIGRATE_ISOLATE) {
+      addFreePages(words, zone, currentPcp(c, zone), -(1 << order), blockType(c, head) === MIGRATE_CMA)
+    }
+    freeOnePage(c, zone, head, PAGEBLOCK_ORDER, blockType(c, head), false)
+    freeOnePage(c, zone, boundary, PAGEBLOCK_ORDER, blockType(c, boundary), false)
+    return true
+  }
+  const compound = compoundHead(words, boundary as Pfn)
+  return compound === boundary || (words[pageRecord(compound) + PAGE_FLAGS]! & PG_HEAD) === 0
+}
+
+function inZone(c: BuddyContext, zone: number, pfn: number): boolean {
+  const start = c.words[zone + ZONE_START]!
+  return pfn >= start && pfn < start + c.words[zone + ZONE_SPANNED]!
+}
+
+/** Ends the isolation of one pageblock; it and its free pages are of `type` from now on. */
+function unisolateBlock(c: BuddyContext, zone: number, block: number, type: number): void {
+  const words = c.words
+  const buddy = block ^ PAGEBLOCK_PAGES
+  if (
+    freeBlockOrder(c, block) === PAGEBLOCK_ORDER &&
+    inZone(c, zone, buddy) &&
+    freeBlockOrder(c, buddy) === PAGEBLOCK_ORDER &&
+    blockType(c, buddy) !== MIGRATE_ISOLATE
+  ) {
+    removeFreeBlock(c, zone, block, PAGEBLOCK_ORDER)
+    setPageblockType(c, block, type)
+    words[zone + ZONE_NR_ISOLATE]! -= 1
+    freeOnePage(c, zone, block, PAGEBLOCK_ORDER, type, true)
+    return
+  }
+  const moved = moveFreePages(c, zone, block, type)
+  addFreePages(words, zone, currentPcp(c, zone), moved, type === MIGRATE_CMA)
+  setPageblockType(c, block, type)
+  words[zone + ZONE_NR_ISOLATE]! -= 1
+}
+
+/** Head of the free block that holds `start`, or `start` itself. */
+function outerStart(c: BuddyContext, start: number): number {
+  for (let order = 0; order < MAX_ORDER; order++) {
+    const head = start & -(1 << order)
+    const own = freeBlockOrder(c, head)
+    if (own >= 0 && head + (1 << own) > start) return head
+  }
+  return start
+}
+
+function allFree(c: BuddyContext, start: number, end: number): boolean {
+  for (let page = start; page < end; ) {
+    const order = freeBlockOrder(c, page)
+    if (order < 0) return false
+    page += 1 << order
+  }
+  return true
+}
+
+/** Takes the free blocks from `start` until `end` as single pages. Returns the end of the last block. */
+function takeFreeRange(c: BuddyContext, zone: number, start: number, end: number): number {
+  const words = c.words
+  let page = start
+  while (page < end) {
+    const order = freeBlockOrder(c, page)
+    removeFreeBlock(c, zone, page, order)
+    for (let i = 0; i < 1 << order; i++, page++) {
+      words[pageRecord(page) + PAGE_FLAGS] = 0
+      words[pageRecord(page) + PAGE_REFS] = 1
+    }
+  }
+  return page
+}
+
+/**
+ * Looks for `count` contiguous frames that can be taken, zone by zone near `node`, at multiples of the
+ * next power of two. Returns the first frame, or -1.
+ */
+export function findContig(c: BuddyContext, count: number, gfp: number, node: number): number {
+  const words = c.words
+  const highest = highestZone(c, gfp)
+  const step = 2 ** Math.ceil(Math.log2(count))
+  for (let at = zonelistFor(c, node, gfp); words[at] !== 0; at++) {
+    const zone = words[at]!
+    if (words[zone + ZONE_INDEX]! > highest) continue
+    const end = words[zone + ZONE_START]! + words[zone + ZONE_SPANNED]!
+    let pfn = Math.ceil(words[zone + ZONE_START]! / step) * step
+    for (; pfn + count <= end; pfn += step) {
+      if (!rangeUsable(c, zone, pfn, pfn + count)) continue
+      if (allocContig(c, pfn, pfn + count, MIGRATE_MOVABLE) === 0) return pfn
+    }
+  }
+  return -1
+}
+
+/** True when all frames of `[start, end)` belong to `zone` and none is reserved. */
+function rangeUsable(c: BuddyContext, zone: number, start: number, end: number): boolean {
+  for (let page = start; page < end; page++) {
+    if (zoneOfPfn(c.words, page) !== zone) return false
+    if ((c.words[pageRecord(page) + PAGE_FLAGS]! & PG_RESERVED) !== 0) return false
+  }
+  return true
+}

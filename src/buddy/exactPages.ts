@@ -1,0 +1,150 @@
+/**
+ * Requests that are not one power-of-two block: many single pages at once, an exact number of pages,
+ * a block split into pages.
+ *
+ * Source: spec/page-allocator.md §8.2, §8.4.
+ */
+
+import { getOrder, PAGE_SIZE } from '../base/units'
+import { ALLOC_CMA, ALLOC_WMARK_LOW } from '../page/allocFlags'
+import { __GFP_COMP, __GFP_HIGHMEM } from '../page/gfp'
+import { pageRecord } from '../page/memmap'
+import { MIGRATE_MOVABLE } from '../page/migratetype'
+import {
+  HEADER_GFP_ALLOWED,
+  HEADER_ONLINE_NODES,
+  PAGE_FLAGS,
+  PAGE_REFS,
+  ZONE_BOOST,
+  ZONE_INDEX,
+  ZONE_NODE,
+  ZONE_PCP,
+  ZONE_WMARK,
+} from '../state/schema'
+import { zoneWatermarkFast } from '../zone/watermarkTest'
+import { allocPages, highestZone, requestType, zonelistFor } from './allocPages'
+import type { BuddyContext } from './context'
+import { checkBlock, freeDirect } from './free'
+import { takeFromPcp } from './pcp'
+import { countAllocation } from './rmqueue'
+import { WARN_EXACT_FLAGS, warnOnce } from './warnings'
+import { firstZone, mayUse, type Nodemask, setUpBlock } from './zonelistWalk'
+
+/**
+ * Allocates up to `count` single pages from one zone's CPU list and appends their PFNs to `pages`;
+ * what cannot be had that way comes as one ordinary allocation. Returns how many were appended.
+ */
+export function allocBulk(
+  c: BuddyContext,
+  gfp: number,
+  count: number,
+  node: number,
+  nodemask: Nodemask,
+  pages: number[],
+): number {
+  if (count <= 0) return 0
+  const taken = count > 1 ? takeBulk(c, gfp, count, node, nodemask, pages) : 0
+  if (taken > 0) return taken
+  const pfn = allocPages(c, gfp, 0, node, nodemask)
+  if (pfn < 0) return 0
+  pages.push(pfn)
+  return 1
+}
+
+function takeBulk(
+  c: BuddyContext,
+  gfp: number,
+  count: number,
+  node: number,
+  nodemask: Nodemask,
+  pages: number[],
+): number {
+  const words = c.words
+  const mask = gfp & words[HEADER_GFP_ALLOWED]!
+  const highest = highestZone(c, mask)
+  const type = requestType(c, mask)
+  const start = firstZone(c, zonelistFor(c, node, mask), highest, nodemask)
+  if (start === 0) return 0
+  const flags = type === MIGRATE_MOVABLE ? ALLOC_WMARK_LOW | ALLOC_CMA : ALLOC_WMARK_LOW
+  const preferred = words[start]!
+  const zone = bulkZone(c, start, highest, nodemask, flags, mask, count)
+  if (zone === 0 || c.pcpLocked) return 0
+  const pcp = words[zone + ZONE_PCP]! + c.pcpShift
+  let taken = 0
+  while (taken < count) {
+    const pfn = takeFromPcp(c, zone, pcp, 0, type, flags)
+    if (pfn < 0) break
+    setUpBlock(c, pfn, 0, mask, false)
+    pages.push(pfn)
+    taken += 1
+  }
+  if (taken > 0) countAllocation(c, preferred, zone, pcp, taken, taken)
+  return taken
+}
+
+/** The zone to take `count` pages from: the first above its low watermark by that many; 0 for none. */
+function bulkZone(
+  c: BuddyContext,
+  start: number,
+  highest: number,
+  nodemask: Nodemask,
+  flags: number,
+  gfp: number,
+  count: number,
+): number {
+  const words = c.words
+  const preferred = words[start]!
+  const preferredIndex = words[preferred + ZONE_INDEX]!
+  for (let at = start; words[at] !== 0; at++) {
+    const zone = words[at]!
+    if (!mayUse(words, zone, highest, nodemask)) continue
+    const away = words[zone + ZONE_NODE] !== words[preferred + ZONE_NODE]
+    if (away && words[HEADER_ONLINE_NODES]! > 1) return 0
+    const mark = words[zone + ZONE_WMARK + ALLOC_WMARK_LOW]! + words[zone + ZONE_BOOST]! + count
+    if (zoneWatermarkFast(words, zone, 0, mark, preferredIndex, flags, gfp)) return zone
+  }
+  return 0
+}
+
+/**
+ * Allocates exactly the pages that hold `bytes` bytes: a block, its surplus given back. Each page is
+ * then a page of its own. Returns the first PFN or -1.
+ */
+export function allocExact(
+  c: BuddyContext,
+  gfp: number,
+  bytes: number,
+  node: number,
+  nodemask: Nodemask,
+): number {
+  let mask = gfp
+  if ((mask & (__GFP_COMP | __GFP_HIGHMEM)) !== 0) {
+    warnOnce(c, WARN_EXACT_FLAGS)
+    mask &= ~(__GFP_COMP | __GFP_HIGHMEM)
+  }
+  const order = getOrder(bytes)
+  const pfn = allocPages(c, mask, order, node, nodemask)
+  if (pfn < 0) return -1
+  splitBlock(c, pfn, order)
+  for (let page = pfn + Math.ceil(bytes / PAGE_SIZE); page < pfn + (1 << order); page++) {
+    freeDirect(c, page, 0, true)
+  }
+  return pfn
+}
+
+/** Makes each page of a block in use a block of order 0 with one reference. */
+export function splitBlock(c: BuddyContext, pfn: number, order: number): void {
+  const words = c.words
+  for (let page = pfn; page < pfn + (1 << order); page++) {
+    words[pageRecord(page) + PAGE_FLAGS] = 0
+    words[pageRecord(page) + PAGE_REFS] = 1
+  }
+}
+
+/**
+ * Checks `count` single pages from `pfn` on for freeing, all before any is freed.
+ * @throws KernelBug for the first that is not a single page in use with one reference.
+ */
+export function checkPages(c: BuddyContext, pfn: number, count: number): void {
+  for (let page = pfn; page < pfn + count; page++) checkBlock(c, page, 0)
+}

@@ -1,0 +1,254 @@
+/**
+ * Taking a block of a migratetype off the free areas, and fallback: when the lists of a migratetype are empty, free blocks of another type are stolen, the
+ * largest first, so that as few pageblocks as possible end up with mixed types.
+ *
+ * Source: spec/page-allocator.md §5.7, §3.7, §3.8.
+ */
+
+import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { ALLOC_CMA, ALLOC_KSWAPD, ALLOC_NOFRAGMENT } from '../page/allocFlags'
+import { recordPfn } from '../page/memmap'
+import {
+  MIGRATE_CMA,
+  MIGRATE_HIGHATOMIC,
+  MIGRATE_MOVABLE,
+  MIGRATE_PCPTYPES,
+  MIGRATE_RECLAIMABLE,
+  MIGRATE_UNMOVABLE,
+} from '../page/migratetype'
+import {
+  HEADER_MOBILITY_DISABLED,
+  HEADER_WATERMARK_BOOST,
+  ZONE_BOOST,
+  ZONE_BOOSTED_WATERMARK,
+  ZONE_FLAGS,
+  ZONE_FREE_CMA,
+  ZONE_FREE_PAGES,
+  ZONE_HIGHATOMIC,
+  ZONE_MANAGED,
+  ZONE_NR_FREE,
+  ZONE_WMARK,
+} from '../state/schema'
+import type { BuddyContext } from './context'
+import {
+  blockType,
+  countMovablePages,
+  freeBlockOrder,
+  freeList,
+  moveFreePages,
+  moveToTail,
+  setPageblockType,
+  takeSmallest,
+} from './freeArea'
+
+/** From this order on a block is worth its whole pageblock: half of a pageblock's order. */
+const STEAL_ORDER = PAGEBLOCK_ORDER >> 1
+
+/** Steals `from` other types for a type, in order of preference; by type. */
+const FIRST_FALLBACK = [MIGRATE_RECLAIMABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE] as const
+const SECOND_FALLBACK = [MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, MIGRATE_MOVABLE] as const
+
+/**
+ * Takes a block off the free areas: of `type`, else of CMA where the request may, else of what a
+ * fallback brings. A request that may use CMA goes there first while more than half of the zone's
+ * free pages are CMA. Returns a PFN or -1; the zone's free count is the caller's to change.
+ */
+export function removeBlock(
+  c: BuddyContext,
+  zone: number,
+  order: number,
+  type: number,
+  allocFlags: number,
+): number {
+  const words = c.words
+  const cma = (allocFlags & ALLOC_CMA) !== 0
+  if (cma && words[zone + ZONE_FREE_CMA]! > words[zone + ZONE_FREE_PAGES]! >> 1) {
+    const pfn = takeSmallest(c, zone, order, MIGRATE_CMA)
+    if (pfn >= 0) return pfn
+  }
+  // A successful fallback leaves a block on the lists of `type`: at most one more round.
+  for (;;) {
+    let pfn = takeSmallest(c, zone, order, type)
+    if (pfn < 0 && cma) pfn = takeSmallest(c, zone, order, MIGRATE_CMA)
+    if (pfn >= 0) return pfn
+    if (!stealFallback(c, zone, order, type, allocFlags)) return -1
+  }
+}
+
+/**
+ * Makes a block of another type available to `type`. Returns true when it moved something: the lists
+ * of `type` now hold a block of at least `order`.
+ */
+function stealFallback(
+  c: BuddyContext,
+  zone: number,
+  order: number,
+  type: number,
+  allocFlags: number,
+): boolean {
+  if (type >= MIGRATE_PCPTYPES) return false
+  const minOrder =
+    order < PAGEBLOCK_ORDER && (allocFlags & ALLOC_NOFRAGMENT) !== 0 ? PAGEBLOCK_ORDER : order
+  for (let current = MAX_ORDER - 1; current >= minOrder; current--) {
+    const from = fallbackType(c, zone, current, type)
+    if (from < 0) continue
+    const whole = mayStealWhole(c, current, type)
+    if (!whole && type === MIGRATE_MOVABLE && current > order) {
+      return stealSmallest(c, zone, order, type, allocFlags)
+    }
+    stealBlock(c, zone, order, current, type, from, whole, allocFlags)
+    return true
+  }
+  return false
+}
+
+/** A MOVABLE request that would leave the pageblock to its owner takes the smallest block instead. */
+function stealSmallest(
+  c: BuddyContext,
+  zone: number,
+  order: number,
+  type: number,
+  allocFlags: number,
+): boolean {
+  for (let current = order; current < MAX_ORDER; current++) {
+    const from = fallbackType(c, zone, current, type)
+    if (from < 0) continue
+    stealBlock(c, zone, order, current, type, from, mayStealWhole(c, current, type), allocFlags)
+    return true
+  }
+  return false
+}
+
+/** The type to steal a block of `order` from, or -1. */
+function fallbackType(c: BuddyContext, zone: number, order: number, type: number): number {
+  const words = c.words
+  if (words[zone + ZONE_NR_FREE + order] === 0) return -1
+  const first = FIRST_FALLBACK[type as 0]
+  const firstHead = freeList(zone, order, first)
+  if (words[firstHead] !== firstHead) return first
+  const second = SECOND_FALLBACK[type as 0]
+  const secondHead = freeList(zone, order, second)
+  return words[secondHead] !== secondHead ? second : -1
+}
+
+/** True when stealing a block of `order` may claim its whole pageblock for `type`. */
+function mayStealWhole(c: BuddyContext, order: number, type: number): boolean {
+  return (
+    order >= STEAL_ORDER || type !== MIGRATE_MOVABLE || c.words[HEADER_MOBILITY_DISABLED] !== 0
+  )
+}
+
+function stealBlock(
+  c: BuddyContext,
+  zone: number,
+  order: number,
+  current: number,
+  type: number,
+  from: number,
+  whole: boolean,
+  allocFlags: number,
+): void {
+  const pfn = recordPfn(c.words[freeList(zone, current, from)]!)
+  claim(c, zone, pfn, type, whole, allocFlags)
+  if (c.tracing) c.trace.extfrag(pfn, order, current, type, from, blockType(c, pfn) === type)
+}
+
+/** Moves the block at `pfn`, with its pageblock's other free blocks where that pays, to `type`. */
+function claim(
+  c: BuddyContext,
+  zone: number,
+  pfn: number,
+  type: number,
+  whole: boolean,
+  allocFlags: number,
+): void {
+  const order = freeBlockOrder(c, pfn)
+  const old = blockType(c, pfn)
+  if (old === MIGRATE_HIGHATOMIC) {
+    moveToTail(c, zone, pfn, order, type)
+    return
+  }
+  if (order >= PAGEBLOCK_ORDER) {
+    for (let block = pfn; block < pfn + (1 << order); block += PAGEBLOCK_PAGES) {
+      setPageblockType(c, block, type)
+    }
+    moveToTail(c, zone, pfn, order, type)
+    return
+  }
+  if (boostWatermark(c, zone) && (allocFlags & ALLOC_KSWAPD) !== 0) {
+    c.words[zone + ZONE_FLAGS]! |= ZONE_BOOSTED_WATERMARK
+  }
+  if (!whole) {
+    moveToTail(c, zone, pfn, order, type)
+    return
+  }
+  const movable = countMovablePages(c, pfn)
+  const free = moveFreePages(c, zone, pfn, type)
+  if (free === 0) {
+    moveToTail(c, zone, pfn, order, type)
+    return
+  }
+  let alike = 0
+  if (type === MIGRATE_MOVABLE) alike = movable
+  else if (old === MIGRATE_MOVABLE) alike = PAGEBLOCK_PAGES - (free + movable)
+  if (free + alike >= PAGEBLOCK_PAGES / 2 || c.words[HEADER_MOBILITY_DISABLED] !== 0) {
+    setPageblockType(c, pfn, type)
+  }
+}
+
+/**
+ * Raises the zone's watermarks after a steal that mixes types, so that reclaim starts earlier and
+ * fewer steals follow. Returns false when boosting is off or the zone too small for it.
+ */
+function boostWatermark(c: BuddyContext, zone: number): boolean {
+  const words = c.words
+  const factor = words[HEADER_WATERMARK_BOOST]!
+  if (factor === 0 || words[zone + ZONE_MANAGED]! < 4 * PAGEBLOCK_PAGES) return false
+  const high = words[zone + ZONE_WMARK + 2]!
+  const part = Math.floor(high / 10000) * factor + Math.floor(((high % 10000) * factor) / 10000)
+  if (part === 0) return false
+  const limit = part < PAGEBLOCK_PAGES ? PAGEBLOCK_PAGES : part
+  const raised = words[zone + ZONE_BOOST]! + PAGEBLOCK_PAGES
+  words[zone + ZONE_BOOST] = raised < limit ? raised : limit
+  return true
+}
+
+/**
+ * Keeps the pageblock of a page just given to a high-order atomic request for more of them, up to
+ * about a hundredth of the zone.
+ */
+export function reserveHighatomic(c: BuddyContext, zone: number, pfn: number): void {
+  const words = c.words
+  const limit = Math.floor(words[zone + ZONE_MANAGED]! / 100) + PAGEBLOCK_PAGES
+  if (words[zone + ZONE_HIGHATOMIC]! >= limit) return
+  if (blockType(c, pfn) >= MIGRATE_PCPTYPES) return
+  words[zone + ZONE_HIGHATOMIC]! += PAGEBLOCK_PAGES
+  setPageblockType(c, pfn, MIGRATE_HIGHATOMIC)
+  moveFreePages(c, zone, pfn, MIGRATE_HIGHATOMIC)
+}
+
+/**
+ * Gives one reserved pageblock of `zone` back for use by `type`; a zone's last reserved block only
+ * when `force`d. Returns true when free pages moved.
+ */
+export function unreserveHighatomic(
+  c: BuddyContext,
+  zone: number,
+  type: number,
+  force: boolean,
+): boolean {
+  const words = c.words
+  if (!force && words[zone + ZONE_HIGHATOMIC]! <= PAGEBLOCK_PAGES) return false
+  for (let order = 0; order < MAX_ORDER; order++) {
+    const head = freeList(zone, order, MIGRATE_HIGHATOMIC)
+    if (words[head] === head) continue
+    const pfn = recordPfn(words[head]!)
+    if (blockType(c, pfn) === MIGRATE_HIGHATOMIC) {
+      const reserved = words[zone + ZONE_HIGHATOMIC]!
+      words[zone + ZONE_HIGHATOMIC] = reserved - Math.min(PAGEBLOCK_PAGES, reserved)
+    }
+    setPageblockType(c, pfn, type)
+    if (moveFreePages(c, zone, pfn, type) > 0) return true
+  }
+  return false
+}

@@ -1,0 +1,201 @@
+/**
+ * Freeing: every block is checked whole before anything changes, then goes to the CPU's page lists or
+ * straight to the free areas.
+ *
+ * Source: spec/page-allocator.md §7.1, §7.2, §7.4, §8.3.
+ */
+
+import { KernelBug } from '../base/errors'
+import {
+  blockHead,
+  flagsOrder,
+  PAGE_BUDDY,
+  PAGE_KERNEL_FLAGS,
+  PAGE_ORDER_MASK,
+  PAGE_ORDER_SHIFT,
+  PAGE_PCP_MASK,
+  PAGE_PCP_SHIFT,
+  pageRecord,
+} from '../page/memmap'
+import { MIGRATE_ISOLATE } from '../page/migratetype'
+import { badPageReport } from '../page/pageDump'
+import { PAGE_FLAGS_CHECK_AT_FREE, PG_HEAD, PG_RESERVED } from '../page/pageFlags'
+import { addEvent } from '../state/counters'
+import {
+  PAGE_FLAGS,
+  PAGE_REFS,
+  PAGE_WORDS,
+  PCP_PGFREE,
+  ZONE_INDEX,
+  ZONE_NODE,
+  ZONE_PCP,
+} from '../state/schema'
+import { zoneOfPfn } from '../zone/zones'
+import type { BuddyContext } from './context'
+import { blockType, freeOnePage, pcpAllowed, zoneAt } from './freeArea'
+import { putOnPcp } from './pcp'
+
+/** What a head's flag word must say at the free of a block, besides its order. */
+const MUST_BE_CLEAR = PAGE_FLAGS_CHECK_AT_FREE | PAGE_BUDDY | PAGE_PCP_MASK
+
+/**
+ * Frees the block of `order` (0 to 10) at `pfn` (0 to maxPfn), dropping its one reference.
+ * @throws KernelBug for anything but a block in use of that order with one reference.
+ */
+export function freePages(c: BuddyContext, pfn: number, order: number): void {
+  checkBlock(c, pfn, order)
+  freeChecked(c, pfn, order)
+}
+
+/** Throws unless a block of `order` in use starts at `pfn`, with one reference and no bad flags. */
+export function checkBlock(c: BuddyContext, pfn: number, order: number): void {
+  const words = c.words
+  const record = pageRecord(pfn)
+  const flags = words[record + PAGE_FLAGS]!
+  if (
+    words[record + PAGE_REFS] !== 1 ||
+    (flags & (MUST_BE_CLEAR | PAGE_ORDER_MASK)) !== order << PAGE_ORDER_SHIFT
+  ) {
+    throw badFree(c, pfn, order)
+  }
+  if (order === 0) return
+  const end = record + (PAGE_WORDS << order)
+  for (let tail = record + PAGE_WORDS; tail < end; tail += PAGE_WORDS) {
+    if ((words[tail + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE) !== 0 || words[tail + PAGE_REFS] !== 0) {
+      throw badPage(c, pfn + (tail - record) / PAGE_WORDS)
+    }
+  }
+}
+
+/** Frees a block that has been checked. */
+export function freeChecked(c: BuddyContext, pfn: number, order: number): void {
+  const words = c.words
+  if (c.tracing) c.trace.pageFree(pfn, order)
+  const record = pageRecord(pfn)
+  words[record + PAGE_FLAGS] = 0
+  words[record + PAGE_REFS] = 0
+  const zone = zoneAt(c, pfn)
+  const type = blockType(c, pfn)
+  if (!pcpAllowed(order)) {
+    freeOnePage(c, zone, pfn, order, type, false)
+    addEvent(words, words[zone + ZONE_PCP]! + c.pcpShift + PCP_PGFREE, 1 << order)
+  } else if (type === MIGRATE_ISOLATE || c.pcpLocked) {
+    freeOnePage(c, zone, pfn, order, type, false)
+  } else {
+    putOnPcp(c, zone, words[zone + ZONE_PCP]! + c.pcpShift, pfn, order, type)
+  }
+}
+
+/**
+ * Frees a block past the CPU's lists, to the end of its free list (`toTail`) or where it belongs.
+ * The block has been checked.
+ */
+export function freeDirect(c: BuddyContext, pfn: number, order: number, toTail: boolean): void {
+  const words = c.words
+  if (c.tracing) c.trace.pageFree(pfn, order)
+  words[pageRecord(pfn) + PAGE_FLAGS] = 0
+  words[pageRecord(pfn) + PAGE_REFS] = 0
+  const zone = zoneAt(c, pfn)
+  freeOnePage(c, zone, pfn, order, blockType(c, pfn), toTail)
+  addEvent(words, words[zone + ZONE_PCP]! + c.pcpShift + PCP_PGFREE, 1 << order)
+}
+
+/**
+ * Frees single pages as one list: all are prepared, then all go to the CPU's lists, in the order given.
+ * @throws KernelBug when one of them cannot be freed or comes twice; then none is.
+ */
+export function freePageList(c: BuddyContext, pfns: ArrayLike<number>): void {
+  const words = c.words
+  for (let i = 0; i < pfns.length; i++) {
+    try {
+      checkBlock(c, pfns[i]!, 0)
+    } catch (bug) {
+      for (let k = 0; k < i; k++) words[pageRecord(pfns[k]!) + PAGE_REFS] = 1
+      throw bug
+    }
+    words[pageRecord(pfns[i]!) + PAGE_REFS] = 0
+  }
+  for (let i = 0; i < pfns.length; i++) {
+    const pfn = pfns[i]!
+    if (c.tracing) c.trace.pageFree(pfn, 0)
+    const type = blockType(c, pfn)
+    // The type is looked up now; the page goes to a list later.
+    words[pageRecord(pfn) + PAGE_FLAGS] = (type + 1) << PAGE_PCP_SHIFT
+    if (type === MIGRATE_ISOLATE) freeOnePage(c, zoneAt(c, pfn), pfn, 0, type, false)
+  }
+  for (let i = 0; i < pfns.length; i++) {
+    const pfn = pfns[i]!
+    const cached = words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_PCP_MASK
+    const type = (cached >>> PAGE_PCP_SHIFT) - 1
+    if (type < 0 || type === MIGRATE_ISOLATE) continue
+    const zone = zoneAt(c, pfn)
+    if (c.pcpLocked) {
+      freeOnePage(c, zone, pfn, 0, type, false)
+      continue
+    }
+    if (c.tracing) c.trace.pageFreeBatched(pfn)
+    putOnPcp(c, zone, words[zone + ZONE_PCP]! + c.pcpShift, pfn, 0, type)
+  }
+}
+
+/** The error for a free that must not be: what is wrong, with the kernel's report. */
+function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
+  const words = c.words
+  const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
+  const refs = words[pageRecord(pfn) + PAGE_REFS]!
+  const at = `pfn 0x${pfn.toString(16)}`
+  if (zoneOfPfn(words, pfn) < 0) return outsideMemory(pfn)
+  if ((flags & PG_RESERVED) !== 0) {
+    return bug(c, pfn, 'RESERVED_PAGE', `${at} is reserved`, 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set')
+  }
+  if (refs > 1) {
+    const what = `${at} is still referenced: refcount ${refs}`
+    return bug(c, pfn, 'STILL_REFERENCED', what, 'nonzero _refcount')
+  }
+  if (refs === 1 && (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0) {
+    const own = flagsOrder(flags)
+    return bug(c, pfn, 'WRONG_ORDER', `${at} has order ${own}, not ${order}`, 'wrong order')
+  }
+  if (refs === 1) return badPage(c, pfn)
+  const head = blockHead(words, pfn)
+  const reason = 'VM_BUG_ON_PAGE(page_ref_count(page) == 0)'
+  if (head < 0) return bug(c, pfn, 'NOT_ALLOCATED', `${at} is not allocated`, reason)
+  if (words[pageRecord(head) + PAGE_REFS] === 0) {
+    return bug(c, pfn, 'DOUBLE_FREE', `${at} is already free`, reason)
+  }
+  const compound = (words[pageRecord(head) + PAGE_FLAGS]! & PG_HEAD) !== 0 ? 'compound ' : ''
+  const what = `${at} is a tail page of the ${compound}block at 0x${head.toString(16)}`
+  return bug(c, pfn, 'TAIL_PAGE', what, reason)
+}
+
+/** The error for a frame without memory: where a kernel would fault on the page's record. */
+export function outsideMemory(pfn: number): KernelBug {
+  const record = (0xffffea0000000000n + BigInt(pfn) * 64n).toString(16)
+  return new KernelBug('OUTSIDE_MEMORY', `pfn 0x${pfn.toString(16)} is outside memory`, [
+    `BUG: unable to handle page fault for address: ${record}`,
+  ])
+}
+
+/** The error for a page with state that no free page may have. */
+function badPage(c: BuddyContext, pfn: number): KernelBug {
+  const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_KERNEL_FLAGS
+  const reason =
+    (flags & PAGE_FLAGS_CHECK_AT_FREE) !== 0
+      ? 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set'
+      : 'nonzero _refcount'
+  return bug(c, pfn, 'BAD_PAGE_STATE', `pfn 0x${pfn.toString(16)}: ${reason}`, reason)
+}
+
+function bug(
+  c: BuddyContext,
+  pfn: number,
+  code: string,
+  message: string,
+  reason: string,
+): KernelBug {
+  const zone = zoneAt(c, pfn)
+  const place = { node: c.words[zone + ZONE_NODE]!, zoneIndex: c.words[zone + ZONE_INDEX]! }
+  const report = badPageReport(c.words, pfn, reason, place, c.taskName)
+  for (const line of report) c.log(line)
+  return new KernelBug(code, message, report)
+}

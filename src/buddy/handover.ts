@@ -1,0 +1,145 @@
+/**
+ * Handing memory to the allocator: all that boot leaves free, and what is added later.
+ *
+ * Source: spec/page-allocator.md §1.5, §1.7.
+ */
+
+import {
+  type BootMemory,
+  type FrameRun,
+  freeFrames,
+  memoryFrames,
+  reservedFrames,
+} from '../boot/bootMemory'
+import { MAX_ORDER } from '../base/units'
+import { GFP_BOOT_MASK, GFP_KERNEL, __GFP_BITS_MASK, __GFP_ZERO } from '../page/gfp'
+import { pageRecord } from '../page/memmap'
+import { PG_RESERVED } from '../page/pageFlags'
+import { addEvent } from '../state/counters'
+import {
+  HEADER_GFP_ALLOWED,
+  HEADER_TOTAL_RAM,
+  PAGE_FLAGS,
+  PAGE_REFS,
+  PCP_PGFREE,
+  ZONE_MANAGED,
+} from '../state/schema'
+import { mappedPages, memoryPieces, sectionEnd } from '../zone/blocks'
+import { memoryLog, zoneLog } from '../zone/bootLog'
+import { bootPcpLimits } from '../zone/pcpLimits'
+import { setupZones, type Topology } from '../zone/setup'
+import { computeSpans, type ZoneProfile } from '../zone/spans'
+import { recomputeAll, startHugePages } from '../zone/watermark'
+import { buildZonelists, decideMobility, estimateManaged, zonelistLog } from '../zone/zonelist'
+import { allocPages } from './allocPages'
+import { type BuddyContext, currentPcp } from './context'
+import { blockType, freeOnePage, zoneAt } from './freeArea'
+
+/** PFNs below this one count as low when the memory of zone 0 is estimated: 16 MiB. */
+const LOW_FRAMES = 4096
+
+/** What boot needs to know besides memory. */
+export interface BootOptions {
+  readonly profile: ZoneProfile
+  readonly nodes: number
+  readonly topology: Topology
+  readonly kernelcore?: string | number
+  readonly movablecore?: string | number
+  /** Single pages taken for good after the hand-over. */
+  readonly earlyPages: number
+}
+
+/**
+ * Brings a freshly formatted state up to the point where all free memory is on the free lists and no
+ * watermark is set. Logs what a kernel logs meanwhile.
+ */
+export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOptions): void {
+  const words = c.words
+  const { kernelcore, movablecore } = options
+  const spans = computeSpans({
+    ranges: memoryFrames(boot),
+    nodes: options.nodes,
+    limits: options.profile,
+    ...(kernelcore === undefined ? {} : { kernelcore }),
+    ...(movablecore === undefined ? {} : { movablecore }),
+  })
+  setupZones(words, spans, options.topology)
+  words[HEADER_GFP_ALLOWED] = GFP_BOOT_MASK
+  for (const line of zoneLog(words, spans)) c.log(line)
+
+  const free = freeFrames(boot)
+  const pages = decideMobility(words, estimateManaged(words, reservedLow(boot, free)))
+  buildZonelists(words, true)
+  for (const line of zonelistLog(words, pages)) c.log(line)
+
+  markReserved(c, boot)
+  for (const run of free) words[HEADER_TOTAL_RAM]! += handOver(c, run)
+  takeEarlyPages(c, options.earlyPages)
+}
+
+/** Ends boot: page lists get their sizes, watermarks are set, and all GFP flags are allowed. */
+export function finishBoot(c: BuddyContext, hugePages: boolean): void {
+  c.log(memoryLog(c.words))
+  bootPcpLimits(c.words)
+  recomputeAll(c.words, c.log)
+  c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
+  if (hugePages) startHugePages(c.words, c.log)
+}
+
+/**
+ * Takes `count` single pages for good, as x86_64 does for the page tables of its vmalloc space, while
+ * boot restricts the GFP flags.
+ */
+function takeEarlyPages(c: BuddyContext, count: number): void {
+  for (let i = 0; i < count; i++) allocPages(c, GFP_KERNEL | __GFP_ZERO, 0, 0, null)
+}
+
+/** Frees a run of frames in the largest blocks that fit, each to the end of its list. Returns its pages. */
+export function handOver(c: BuddyContext, run: FrameRun): number {
+  const words = c.words
+  let pfn = run.start
+  while (pfn < run.end) {
+    let order = pfn === 0 ? MAX_ORDER - 1 : Math.min(MAX_ORDER - 1, 31 - Math.clz32(pfn & -pfn))
+    while (pfn + (1 << order) > run.end) order -= 1
+    const zone = zoneAt(c, pfn)
+    words[zone + ZONE_MANAGED]! += 1 << order
+    addEvent(words, currentPcp(c, zone) + PCP_PGFREE, 1 << order)
+    freeOnePage(c, zone, pfn, order, blockType(c, pfn), true)
+    pfn += 1 << order
+  }
+  return run.end - run.start
+}
+
+/** Pages of zone 0 below 16 MiB that are memory but not free. */
+function reservedLow(boot: BootMemory, free: readonly FrameRun[]): number {
+  const below = (runs: readonly FrameRun[]) =>
+    runs.reduce((sum, run) => sum + Math.max(0, Math.min(run.end, LOW_FRAMES) - run.start), 0)
+  return below(memoryFrames(boot)) - below(free)
+}
+
+/** Marks the frames that reserved ranges touch, and those of holes that have a memory map. */
+function markReserved(c: BuddyContext, boot: BootMemory): void {
+  for (const run of reservedFrames(boot)) reserveRun(c, run.start, run.end)
+  let end = 0
+  for (const piece of memoryPieces(c.words)) {
+    if (piece.hole < piece.start) reserveHole(c, piece.hole, piece.start)
+    end = piece.end
+  }
+  if (end > 0) reserveHole(c, end, sectionEnd(c.words, end))
+}
+
+function reserveHole(c: BuddyContext, start: number, end: number): void {
+  if (mappedPages(c.words, start, end) === 0) return
+  for (let pfn = start; pfn < end; pfn = sectionEnd(c.words, pfn + 1)) {
+    const stop = Math.min(end, sectionEnd(c.words, pfn + 1))
+    if (mappedPages(c.words, pfn, stop) > 0) reserveRun(c, pfn, stop)
+  }
+}
+
+function reserveRun(c: BuddyContext, start: number, end: number): void {
+  const stop = Math.min(end, c.maxPfn)
+  for (let pfn = start; pfn < stop; pfn++) {
+    c.words[pageRecord(pfn) + PAGE_FLAGS] = PG_RESERVED
+    c.words[pageRecord(pfn) + PAGE_REFS] = 1
+  }
+}

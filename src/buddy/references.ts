@@ -1,0 +1,54 @@
+/** References to pages: a block is freed when the last one goes. Source: spec/page-allocator.md §8.3. */
+
+import { KernelBug } from '../base/errors'
+import type { Pfn } from '../base/units'
+import { compoundHead, flagsOrder, PAGE_BUDDY, PAGE_PCP_MASK, pageRecord } from '../page/memmap'
+import { PG_RESERVED } from '../page/pageFlags'
+import { PAGE_FLAGS, PAGE_REFS } from '../state/schema'
+import { zoneOfPfn } from '../zone/zones'
+import type { BuddyContext } from './context'
+import { freePages, outsideMemory } from './free'
+
+/** One reference short of what a page's counter holds. */
+const MAX_REFS = 0x7ffffffe
+
+/**
+ * Adds a reference to a page in use, to the head when it is part of a compound page.
+ * @throws KernelBug for a page that nobody holds, and for a counter that would overflow.
+ */
+export function takeReference(c: BuddyContext, pfn: number): void {
+  const record = pageRecord(usedHead(c, pfn))
+  if (c.words[record + PAGE_REFS]! >= MAX_REFS) {
+    throw new KernelBug('REFCOUNT_OVERFLOW', `pfn 0x${pfn.toString(16)} has too many references`)
+  }
+  c.words[record + PAGE_REFS]! += 1
+}
+
+/**
+ * Drops a reference; the last one frees the block.
+ * @throws KernelBug for a page that nobody holds.
+ */
+export function dropReference(c: BuddyContext, pfn: number): void {
+  const words = c.words
+  const head = usedHead(c, pfn)
+  const record = pageRecord(head)
+  if (words[record + PAGE_REFS] === 1) {
+    freePages(c, head, flagsOrder(words[record + PAGE_FLAGS]!))
+  } else {
+    words[record + PAGE_REFS]! -= 1
+  }
+}
+
+/** The page whose counter counts for `pfn`. */
+function usedHead(c: BuddyContext, pfn: number): number {
+  if (zoneOfPfn(c.words, pfn) < 0) throw outsideMemory(pfn)
+  const head = compoundHead(c.words, pfn as Pfn)
+  const flags = c.words[pageRecord(head) + PAGE_FLAGS]!
+  const free = (flags & (PAGE_BUDDY | PAGE_PCP_MASK)) !== 0
+  if (free || (flags & PG_RESERVED) !== 0 || c.words[pageRecord(head) + PAGE_REFS]! <= 0) {
+    throw new KernelBug('NOT_REFERENCED', `pfn 0x${pfn.toString(16)} has no reference`, [
+      'VM_BUG_ON_PAGE(page_ref_count(page) == 0)',
+    ])
+  }
+  return head
+}

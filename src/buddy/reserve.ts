@@ -1,0 +1,67 @@
+/**
+ * Taking named frames out of the free lists: the blocks that hold them are split around them. Frames on
+ * a CPU's list come back to the free areas first.
+ *
+ * Source: spec/pressure.md §13.7.
+ */
+
+import { MAX_ORDER } from '../base/units'
+import { flagsOrder, PAGE_BUDDY, PAGE_ORDER_SHIFT, PAGE_PCP_MASK, pageRecord } from '../page/memmap'
+import { MIGRATE_CMA, MIGRATE_ISOLATE } from '../page/migratetype'
+import { addFreePages } from '../state/counters'
+import { listAddHead } from '../state/lists'
+import { PAGE_FLAGS, PAGE_REFS, ZONE_NR_FREE } from '../state/schema'
+import { type BuddyContext, currentPcp } from './context'
+import { drainAll } from './drain'
+import { blockType, freeBlockOrder, freeList, removeFreeBlock, zoneAt } from './freeArea'
+
+/**
+ * Takes every frame of `[start, end)` as a single page with one reference. False, and nothing changed,
+ * when one of them is not free.
+ */
+export function reserveRange(c: BuddyContext, start: number, end: number): boolean {
+  for (let page = start; page < end; page++) if (freeHead(c, page) < 0) return false
+  for (let page = start; page < end; page++) {
+    let head = freeHead(c, page)
+    if (freeBlockOrder(c, head) < 0) {
+      drainAll(c, zoneAt(c, page))
+      head = freeHead(c, page)
+    }
+    splitAround(c, page, head, freeBlockOrder(c, head))
+    c.words[pageRecord(page) + PAGE_FLAGS] = 0
+    c.words[pageRecord(page) + PAGE_REFS] = 1
+  }
+  return true
+}
+
+/** Head of the free block that holds `pfn`: in a free area or on a CPU's list; -1 when there is none. */
+function freeHead(c: BuddyContext, pfn: number): number {
+  for (let order = 0; order < MAX_ORDER; order++) {
+    const head = pfn & -(1 << order)
+    const flags = c.words[pageRecord(head) + PAGE_FLAGS]!
+    if ((flags & (PAGE_BUDDY | PAGE_PCP_MASK)) === 0) continue
+    if (head + (1 << flagsOrder(flags)) > pfn) return head
+  }
+  return -1
+}
+
+/** Removes the block and gives back the halves that do not hold the frame, each to its list's head. */
+function splitAround(c: BuddyContext, pfn: number, head: number, order: number): void {
+  const words = c.words
+  const zone = zoneAt(c, head)
+  const type = blockType(c, head)
+  removeFreeBlock(c, zone, head, order)
+  let block = head
+  for (let current = order - 1; current >= 0; current--) {
+    const upper = block + (1 << current)
+    const rest = pfn >= upper ? block : upper
+    if (pfn >= upper) block = upper
+    const record = pageRecord(rest)
+    words[record + PAGE_FLAGS] = PAGE_BUDDY | (current << PAGE_ORDER_SHIFT)
+    listAddHead(words, freeList(zone, current, type), record)
+    words[zone + ZONE_NR_FREE + current]! += 1
+  }
+  if (type !== MIGRATE_ISOLATE) {
+    addFreePages(words, zone, currentPcp(c, zone), -1, type === MIGRATE_CMA)
+  }
+}

@@ -1,0 +1,80 @@
+/** The `vm.` tunables by name. */
+
+import { InvalidArgument } from '../base/errors'
+import {
+  HEADER_LOWMEM_RATIO,
+  HEADER_MIN_FREE_KBYTES,
+  HEADER_PCP_HIGH_FRACTION,
+  HEADER_WATERMARK_BOOST,
+  HEADER_WATERMARK_SCALE,
+  NR_ZONES,
+} from '../state/schema'
+import {
+  writeLowmemReserveRatio,
+  writeMinFreeKbytes,
+  writePcpHighFraction,
+  writeWatermarkBoostFactor,
+  writeWatermarkScaleFactor,
+} from '../zone/sysctl'
+import type { BuddyContext } from './context'
+
+/** Tunables of the page allocator, named as under `/proc/sys/vm`. */
+export type SysctlName =
+  | 'min_free_kbytes'
+  | 'watermark_scale_factor'
+  | 'watermark_boost_factor'
+  | 'lowmem_reserve_ratio'
+  | 'percpu_pagelist_high_fraction'
+
+/** The value of a tunable. */
+export function readSysctl(c: BuddyContext, name: SysctlName): number | readonly number[] {
+  const words = c.words
+  switch (name) {
+    case 'min_free_kbytes':
+      return words[HEADER_MIN_FREE_KBYTES]!
+    case 'watermark_scale_factor':
+      return words[HEADER_WATERMARK_SCALE]!
+    case 'watermark_boost_factor':
+      return words[HEADER_WATERMARK_BOOST]!
+    case 'percpu_pagelist_high_fraction':
+      return words[HEADER_PCP_HIGH_FRACTION]!
+    case 'lowmem_reserve_ratio':
+      return Array.from(words.subarray(HEADER_LOWMEM_RATIO, HEADER_LOWMEM_RATIO + NR_ZONES))
+    default:
+      throw unknown(name)
+  }
+}
+
+/**
+ * Writes a tunable and recomputes what depends on it.
+ * @throws InvalidArgument for a value out of range.
+ */
+export function writeSysctl(
+  c: BuddyContext,
+  name: SysctlName,
+  value: number | readonly number[],
+): void {
+  const words = c.words
+  if (name === 'lowmem_reserve_ratio') {
+    if (typeof value === 'number') throw new InvalidArgument(name, value, 'an array of ratios')
+    writeLowmemReserveRatio(words, value)
+    return
+  }
+  if (typeof value !== 'number') throw new InvalidArgument(name, value, 'an integer')
+  switch (name) {
+    case 'min_free_kbytes':
+      return writeMinFreeKbytes(words, value)
+    case 'watermark_scale_factor':
+      return writeWatermarkScaleFactor(words, value)
+    case 'watermark_boost_factor':
+      return writeWatermarkBoostFactor(words, value)
+    case 'percpu_pagelist_high_fraction':
+      return writePcpHighFraction(words, value)
+    default:
+      throw unknown(name)
+  }
+}
+
+function unknown(name: string): InvalidArgument {
+  return new InvalidArgument('sysctl', name, 'the name of a tunable of the page allocator')
+}

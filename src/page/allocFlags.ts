@@ -1,0 +1,69 @@
+/**
+ * Allocation flags: what one attempt of the page allocator may do, computed from the GFP flags.
+ * Literal values, so that a bundler folds them. Source: spec/page-allocator.md section 2.8.
+ */
+
+import {
+  __GFP_DIRECT_RECLAIM,
+  __GFP_HIGH,
+  __GFP_KSWAPD_RECLAIM,
+  __GFP_NOMEMALLOC,
+  gfpMigratetype,
+} from './gfp'
+import { MIGRATE_MOVABLE } from './migratetype'
+
+/** Test against the min watermark. */
+export const ALLOC_WMARK_MIN = 0x0
+/** Test against the low watermark. */
+export const ALLOC_WMARK_LOW = 0x1
+/** Test against the high watermark. */
+export const ALLOC_WMARK_HIGH = 0x2
+/** The bits that hold the index of the watermark. */
+export const ALLOC_WMARK_MASK = 0x3
+/** Test no watermark at all. */
+export const ALLOC_NO_WATERMARKS = 0x4
+/** The task is an OOM victim: may use half of what is left of the min reserve. */
+export const ALLOC_OOM = 0x8
+/** The caller cannot sleep: with MIN_RESERVE, may use another quarter of what that leaves. */
+export const ALLOC_NON_BLOCK = 0x10
+/** May use half of the min reserve (the bit of __GFP_HIGH). */
+export const ALLOC_MIN_RESERVE = 0x20
+/** Obey the cpuset; matters only for which nodes a retry may use. */
+export const ALLOC_CPUSET = 0x40
+/** May take pages of CMA areas. */
+export const ALLOC_CMA = 0x80
+/** Do not mix migratetypes within a pageblock. */
+export const ALLOC_NOFRAGMENT = 0x100
+/** May take pages of the high-atomic reserve. */
+export const ALLOC_HIGHATOMIC = 0x200
+/** May wake kswapd (the bit of __GFP_KSWAPD_RECLAIM). */
+export const ALLOC_KSWAPD = 0x800
+/** The flags that count the high-atomic reserve as usable; some also lower the watermark. */
+export const ALLOC_RESERVES = 0x238
+
+/**
+ * Allocation flags of the slow path for `gfp` and `order` (0 to 10).
+ * `realtimeTask`: the current task is a real-time task and runs in task context.
+ * `migratetype`: what `gfp` means to the allocator; MIGRATE_UNMOVABLE when mobility grouping is off.
+ * Source: spec/page-allocator.md section 2.8.
+ */
+export function gfpToAllocFlags(
+  gfp: number,
+  order: number,
+  realtimeTask: boolean,
+  migratetype: number = gfpMigratetype(gfp),
+): number {
+  let flags = ALLOC_WMARK_MIN | ALLOC_CPUSET | (gfp & (__GFP_HIGH | __GFP_KSWAPD_RECLAIM))
+  if ((gfp & __GFP_DIRECT_RECLAIM) === 0) {
+    const minReserve = (flags & ALLOC_MIN_RESERVE) !== 0
+    if ((gfp & __GFP_NOMEMALLOC) === 0) {
+      flags |= ALLOC_NON_BLOCK
+      if (order > 0 && minReserve) flags |= ALLOC_HIGHATOMIC
+    }
+    if (minReserve) flags &= ~ALLOC_CPUSET
+  } else if (realtimeTask) {
+    flags |= ALLOC_MIN_RESERVE
+  }
+  if (migratetype === MIGRATE_MOVABLE) flags |= ALLOC_CMA
+  return flags
+}

@@ -1,0 +1,83 @@
+/**
+ * Page records: what the allocator knows of one page frame, in 16 bytes.
+ *
+ * The flag word:
+ *
+ *     31           30..28      27..24  23      22..0
+ *     pfmemalloc   pcp type+1  order   buddy   the kernel's page flags (PG_)
+ *
+ * - buddy: 1 the page heads a free block on a buddy list, 0 it does not.
+ * - order: of the block that the page heads, free or in use; 0 elsewhere.
+ * - pcp type+1: 0 the page is on no CPU's list; else the migratetype it goes back to, plus 1.
+ * - pfmemalloc: 1 the block was allocated with ALLOC_NO_WATERMARKS.
+ *
+ * Example: 0x03800000 heads a free block of order 3. An all-zero record is a page inside a block
+ * (or of memory never handed over): so untouched memory costs nothing.
+ *
+ * PAGE-1: a page with the buddy mark has no other bit but its order, no references, and starts on a
+ *         multiple of its block.
+ * PAGE-2: every other page of a free block, and every tail page of a block in use that was given no
+ *         reference of its own, has an all-zero flag word.
+ * PAGE-3: a page on a CPU's list has no references.
+ */
+
+import type { Pfn } from '../base/units'
+import {
+  HEADER_WORDS,
+  PAGE_FLAGS,
+  PAGE_REFS,
+  PAGE_WORDS_SHIFT,
+} from '../state/schema'
+import { PG_HEAD } from './pageFlags'
+
+/** The page heads a free block on a buddy list. */
+export const PAGE_BUDDY = 0x800000
+/** Place of the order in the flag word. */
+export const PAGE_ORDER_SHIFT = 24
+/** The order's bits. */
+export const PAGE_ORDER_MASK = 0x0f000000
+/** Place of the cached migratetype, plus 1, of a page on a CPU's list. */
+export const PAGE_PCP_SHIFT = 28
+/** Its bits: all zero when the page is on no CPU's list. */
+export const PAGE_PCP_MASK = 0x70000000
+/** The block came from reserves that ignore the watermarks. */
+export const PAGE_PFMEMALLOC = -0x80000000
+/** The bits that are the kernel's own page flags. */
+export const PAGE_KERNEL_FLAGS = 0x7fffff
+
+/** Offset of the record of frame `pfn`. */
+export function pageRecord(pfn: number): number {
+  return HEADER_WORDS + (pfn << PAGE_WORDS_SHIFT)
+}
+
+/** The frame of the record at `record`. */
+export function recordPfn(record: number): number {
+  return (record - HEADER_WORDS) >> PAGE_WORDS_SHIFT
+}
+
+/** Order of the block that the page heads. */
+export function flagsOrder(flags: number): number {
+  return (flags & PAGE_ORDER_MASK) >>> PAGE_ORDER_SHIFT
+}
+
+/**
+ * The head of the block, free or in use, that holds `pfn`; -1 when no block does. Costs up to one
+ * look-up an order: records of tail pages do not point at their head.
+ */
+export function blockHead(words: Int32Array, pfn: number): number {
+  for (let order = 0; order <= 10; order++) {
+    const head = pfn & -(1 << order)
+    const record = pageRecord(head)
+    const flags = words[record + PAGE_FLAGS]!
+    const heads = (flags & (PAGE_BUDDY | PAGE_PCP_MASK)) !== 0 || words[record + PAGE_REFS]! > 0
+    if (heads && head + (1 << flagsOrder(flags)) > pfn) return head
+  }
+  return -1
+}
+
+/** The head of the compound page that holds `pfn`; `pfn` itself when it is in none. */
+export function compoundHead(words: Int32Array, pfn: Pfn): Pfn {
+  const head = blockHead(words, pfn)
+  if (head >= 0 && (words[pageRecord(head) + PAGE_FLAGS]! & PG_HEAD) !== 0) return head as Pfn
+  return pfn
+}

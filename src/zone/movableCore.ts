@@ -1,0 +1,125 @@
+/**
+ * `kernelcore=` and `movablecore=`: how much memory of each node stays out of its Movable zone.
+ *
+ * Source: page-allocator spec §1.6.
+ */
+
+import { InvalidArgument } from '../base/errors'
+import { MAX_ORDER_PAGES, PAGE_SIZE } from '../base/units'
+import type { PfnRange } from './spans'
+
+/** Number, then a suffix. The number is hexadecimal after 0x, octal after 0, else decimal. */
+const MEM_SIZE = /^(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)$/i
+const PERCENT = /^([0-9]+)%$/
+const SUFFIXES = 'KMGTPE'
+
+/**
+ * Reads a size as on a kernel command line: `256M`, `0x100000`, `1g`. Gives bytes.
+ *
+ * Suffixes K, M, G, T, P and E, of either case, stand for powers of 1024.
+ * @throws InvalidArgument for anything else, or above 2^53 - 1.
+ */
+export function parseMemSize(text: string): number {
+  const match = MEM_SIZE.exec(text)
+  const digits = match?.[1]
+  if (digits === undefined) throw new InvalidArgument('size', text, 'such as 256M or 0x10000000')
+  const octal = digits.length > 1 && digits[0] === '0' && !/^0x/i.test(digits)
+  const value = octal ? Number.parseInt(digits, 8) : Number(digits)
+  const suffix = match?.[2]?.toUpperCase() ?? ''
+  const bytes = suffix === '' ? value : value * 1024 ** (SUFFIXES.indexOf(suffix) + 1)
+  if (!Number.isSafeInteger(bytes)) throw new InvalidArgument('size', text, 'below 2^53 bytes')
+  return bytes
+}
+
+/**
+ * First PFN of every node's Movable zone, by node id; 0 for a node without one.
+ *
+ * `usableStart` is the lowest PFN that the zone they are carved from may hold. Kernel memory is
+ * spread evenly over the nodes with memory, and what a small node cannot take goes to the others.
+ */
+export function movableStarts(
+  ranges: readonly PfnRange[],
+  nodes: number,
+  usableStart: number,
+  kernelcore: string | number | undefined,
+  movablecore: string | number | undefined,
+): number[] {
+  const starts = new Array<number>(nodes).fill(0)
+  const total = ranges.reduce((sum, range) => sum + range.end - range.start, 0)
+  let required = kernelcore === undefined ? 0 : corePages('kernelcore', kernelcore, total)
+  if (movablecore !== undefined) {
+    const movable = roundUp(corePages('movablecore', movablecore, total))
+    required = Math.max(required, total - Math.min(total, movable))
+  }
+  if (required === 0 || required >= total) return starts
+
+  const memory: PfnRange[][] = starts.map(() => [])
+  for (const range of ranges) memory[range.node]?.push(range)
+  let usableNodes = memory.filter((own) => own.length > 0).length
+  do {
+    required = spread(memory, usableNodes, usableStart, required, starts)
+    usableNodes--
+  } while (usableNodes !== 0 && required > usableNodes)
+
+  return starts.map((start, node) => {
+    const own = memory[node]
+    const end = own?.[own.length - 1]?.end ?? 0
+    const rounded = roundUp(start)
+    return rounded >= end ? 0 : rounded
+  })
+}
+
+/** One round over all nodes; gives what is still required. */
+function spread(
+  memory: readonly (readonly PfnRange[])[],
+  usableNodes: number,
+  usableStart: number,
+  requiredBefore: number,
+  starts: number[],
+): number {
+  let required = requiredBefore
+  let share = Math.floor(required / usableNodes)
+  for (const [node, own] of memory.entries()) {
+    if (own.length === 0) continue
+    if (required < share) share = Math.floor(required / usableNodes)
+    let remaining = share
+    for (const range of own) {
+      let start = Math.max(range.start, starts[node] ?? 0)
+      if (start >= range.end) continue
+      if (start < usableStart) {
+        const below = Math.min(range.end, usableStart) - start
+        remaining -= Math.min(below, remaining)
+        required -= Math.min(below, required)
+        if (range.end <= usableStart) {
+          starts[node] = range.end
+          continue
+        }
+        start = usableStart
+      }
+      const size = Math.min(range.end - start, remaining)
+      starts[node] = start + size
+      required -= Math.min(required, size)
+      remaining -= size
+      if (remaining === 0) break
+    }
+  }
+  return required
+}
+
+/** Pages that a command-line word, or a number of bytes, stands for. */
+function corePages(name: string, value: string | number, total: number): number {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw new InvalidArgument(name, value, 'a number of bytes below 2^53')
+    }
+    return Math.floor(value / PAGE_SIZE)
+  }
+  const percent = PERCENT.exec(value)?.[1]
+  if (percent === undefined) return Math.floor(parseMemSize(value) / PAGE_SIZE)
+  if (Number(percent) > 100) throw new InvalidArgument(name, value, 'at most 100%')
+  return Math.floor((total * 100 * Number(percent)) / 10000)
+}
+
+function roundUp(pages: number): number {
+  return Math.ceil(pages / MAX_ORDER_PAGES) * MAX_ORDER_PAGES
+}

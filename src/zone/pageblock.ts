@@ -1,0 +1,39 @@
+/**
+ * Pageblocks: the migratetype and the zone of each 512 page frames.
+ *
+ * A pageblock's word:
+ *
+ *     15..8         5         4       3      2..0
+ *     zone number   present   mixed   skip   migratetype
+ *
+ * - zone number: node × 4 + zone index of its pages; of its first page when mixed.
+ * - present: 1 the block lies in a section with memory, so its pages have records that mean something.
+ * - mixed: 1 its pages belong to several zones, so the memory ranges must be asked.
+ * - skip: 1 compaction found nothing here.
+ *
+ * Example: 0x121 is a MOVABLE block of zone number 1.
+ */
+
+import { PAGEBLOCK_ORDER } from '../base/units'
+import { HEADER_BLOCKS } from '../state/schema'
+
+/** The migratetype's bits. */
+export const BLOCK_TYPE_MASK = 0x7
+/** Compaction found nothing in the block. */
+export const BLOCK_SKIP = 0x8
+/** The block's pages belong to several zones. */
+export const BLOCK_MIXED = 0x10
+/** The block lies in a section with memory. */
+export const BLOCK_PRESENT = 0x20
+/** Place of the zone number. */
+export const BLOCK_ZONE_SHIFT = 8
+
+/** Offset of the word of the pageblock that holds `pfn`. */
+export function blockWord(words: Int32Array, pfn: number): number {
+  return words[HEADER_BLOCKS]! + (pfn >> PAGEBLOCK_ORDER)
+}
+
+/** Migratetype of the pageblock that holds `pfn`. */
+export function pageblockType(words: Int32Array, pfn: number): number {
+  return words[blockWord(words, pfn)]! & BLOCK_TYPE_MASK
+}

@@ -1,0 +1,171 @@
+/** Zone initialisation: writes ranges, nodes, CPUs, zones and pageblocks into a fresh state buffer. */
+
+import { checkInteger, InvalidArgument } from '../base/errors'
+import {
+  CPU_NODE,
+  CPU_WORDS,
+  HEADER_CPUS,
+  HEADER_DISTANCES,
+  HEADER_HIGHMEM,
+  HEADER_LOWMEM_RATIO,
+  HEADER_MAX_PFN,
+  HEADER_MAX_RANGES,
+  HEADER_MOVABLE_ZONE,
+  HEADER_NR_CPUS,
+  HEADER_NR_NODES,
+  HEADER_NR_RANGES,
+  HEADER_ONLINE_NODES,
+  HEADER_RANGES,
+  HEADER_USER_MIN_FREE_KBYTES,
+  HEADER_WATERMARK_BOOST,
+  HEADER_WATERMARK_SCALE,
+  HEADER_ZONE_LIMITS,
+  NODE_MOVABLE_PFN,
+  NODE_NR_CPUS,
+  NODE_ONLINE,
+  NODE_SPANNED,
+  NODE_START,
+  NODE_WORDS,
+  NR_ZONES,
+  RANGE_END,
+  RANGE_NODE,
+  RANGE_START,
+  RANGE_WORDS,
+  ZONE_PRESENT,
+  ZONE_SPANNED,
+  ZONE_START,
+} from '../state/schema'
+import { initPageblocks } from './blocks'
+import type { Spans } from './spans'
+import { initZoneRecord, nodeRecord, zoneRecord } from './zones'
+
+/** Distance of a node to itself, and the smallest there is. */
+export const LOCAL_DISTANCE = 10
+/** Distance of two nodes that no table tells. */
+export const REMOTE_DISTANCE = 20
+
+/** What zone initialisation needs besides the spans. */
+export interface Topology {
+  /** Node of each CPU, by CPU number. */
+  readonly cpuNodes: readonly number[]
+  /** Distance from each node to each, row by row, 10 to 255; without it 10 to itself, else 20. */
+  readonly distances?: readonly (readonly number[])[]
+}
+
+/**
+ * Fills a state buffer fresh from `formatState` with everything that zone initialisation decides:
+ * memory ranges, nodes (online when they have memory or a CPU), CPUs, distances, zones with empty
+ * lists and nothing managed, pageblocks, and the defaults of the tunables. Nodes beyond those of
+ * `spans` stay offline, with empty zones. Zonelists and the hand-over follow.
+ *
+ * Nothing is written when something does not fit.
+ * @throws InvalidArgument for memory, nodes, CPUs or distances that do not fit the buffer's geometry.
+ */
+export function setupZones(words: Int32Array, spans: Spans, topology: Topology): void {
+  const nodes = words[HEADER_NR_NODES]!
+  checkInteger('nodes', spans.nodes.length, 1, nodes)
+  checkInteger('memory ranges', spans.ranges.length, 0, words[HEADER_MAX_RANGES]!)
+  const memoryEnd = spans.ranges[spans.ranges.length - 1]?.end ?? 0
+  checkInteger('end of memory', memoryEnd, 0, words[HEADER_MAX_PFN]!)
+  checkTopology(topology, words[HEADER_NR_CPUS]!, spans.nodes.length, nodes)
+
+  words[HEADER_HIGHMEM] = spans.limits.highmem ? 1 : 0
+  words[HEADER_MOVABLE_ZONE] = spans.movableZone
+  spans.limits.limits.forEach((limit, index) => {
+    words[HEADER_ZONE_LIMITS + index] = Math.min(limit, 0x7fffffff)
+  })
+  writeTunables(words, spans.limits.highmem)
+  writeRanges(words, spans)
+  writeDistances(words, topology)
+  for (let node = 0; node < nodes; node++) writeNode(words, spans, node)
+  topology.cpuNodes.forEach((node, cpu) => {
+    words[words[HEADER_CPUS]! + cpu * CPU_WORDS + CPU_NODE] = node
+    words[nodeRecord(words, node) + NODE_NR_CPUS]! += 1
+  })
+  countOnline(words)
+  initPageblocks(words)
+}
+
+function writeTunables(words: Int32Array, highmem: boolean): void {
+  words[HEADER_USER_MIN_FREE_KBYTES] = -1
+  words[HEADER_WATERMARK_SCALE] = 10
+  words[HEADER_WATERMARK_BOOST] = 15000
+  // DMA, then DMA32 and Normal, or Normal and HighMem, then Movable.
+  words.set(highmem ? [256, 32, 0, 0] : [256, 256, 32, 0], HEADER_LOWMEM_RATIO)
+}
+
+function writeRanges(words: Int32Array, spans: Spans): void {
+  words[HEADER_NR_RANGES] = spans.ranges.length
+  let record = words[HEADER_RANGES]!
+  for (const range of spans.ranges) {
+    words[record + RANGE_START] = range.start
+    words[record + RANGE_END] = range.end
+    words[record + RANGE_NODE] = range.node
+    record += RANGE_WORDS
+  }
+}
+
+function writeDistances(words: Int32Array, topology: Topology): void {
+  const nodes = words[HEADER_NR_NODES]!
+  for (let from = 0; from < nodes; from++) {
+    for (let to = 0; to < nodes; to++) {
+      const usual = from === to ? LOCAL_DISTANCE : REMOTE_DISTANCE
+      const distance = topology.distances?.[from]?.[to] ?? usual
+      words[words[HEADER_DISTANCES]! + from * nodes + to] = distance
+    }
+  }
+}
+
+function writeNode(words: Int32Array, spans: Spans, node: number): void {
+  const record = nodeRecord(words, node)
+  const span = spans.nodes[node]
+  words.fill(0, record, record + NODE_WORDS)
+  if (span !== undefined) {
+    words[record + NODE_START] = span.start
+    words[record + NODE_SPANNED] = span.end - span.start
+    words[record + NODE_MOVABLE_PFN] = span.movablePfn
+  }
+  for (let index = 0; index < NR_ZONES; index++) {
+    initZoneRecord(words, node, index)
+    const zoneSpan = span?.zones[index]
+    if (zoneSpan === undefined) continue
+    const zone = zoneRecord(words, node, index)
+    words[zone + ZONE_START] = zoneSpan.start
+    words[zone + ZONE_SPANNED] = zoneSpan.spanned
+    words[zone + ZONE_PRESENT] = zoneSpan.present
+  }
+}
+
+function countOnline(words: Int32Array): void {
+  let online = 0
+  for (let node = 0; node < words[HEADER_NR_NODES]!; node++) {
+    const record = nodeRecord(words, node)
+    if (words[record + NODE_SPANNED] === 0 && words[record + NODE_NR_CPUS] === 0) continue
+    words[record + NODE_ONLINE] = 1
+    online++
+  }
+  words[HEADER_ONLINE_NODES] = online
+}
+
+function checkTopology(topology: Topology, cpus: number, used: number, nodes: number): void {
+  if (topology.cpuNodes.length !== cpus) {
+    throw new InvalidArgument(
+      'CPUs',
+      topology.cpuNodes.length,
+      `${cpus}, as the buffer was made for`,
+    )
+  }
+  topology.cpuNodes.forEach((node, cpu) => {
+    checkInteger(`node of CPU ${cpu}`, node, 0, used - 1)
+  })
+  if (topology.distances === undefined) return
+  checkInteger('rows of distances', topology.distances.length, used, nodes)
+  topology.distances.forEach((row, from) => {
+    checkInteger(`distances of node ${from}`, row.length, used, nodes)
+    row.forEach((distance, to) => {
+      const local = from === to
+      const name = `distance of nodes ${from} and ${to}`
+      checkInteger(name, distance, LOCAL_DISTANCE, local ? LOCAL_DISTANCE : 255)
+    })
+  })
+}

@@ -1,0 +1,67 @@
+/** What a program pays for the page allocator: which layers its bundle holds, and how many bytes. */
+
+import { relative } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+import { describe, expect, it } from 'vitest'
+import { layerName, readLayers, SRC } from './support/layers'
+
+/** The layer of `buddy/`: the highest that `BuddyAllocator` may pull in. */
+const BUDDY_LAYER = 6
+/** Minified and gzipped, in bytes. */
+const BUDDY_BUDGET = 12_000
+/** Constants alone must not drag the allocator along. */
+const CONSTANTS_BUDGET = 200
+
+interface Bundle {
+  readonly text: string
+  readonly gzipBytes: number
+  /** Files that left code in the output, from src/ or from the project root with `..`. */
+  readonly files: readonly string[]
+}
+
+async function bundle(names: string): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: `export { ${names} } from './index'`, resolveDir: SRC, loader: 'ts' },
+    bundle: true,
+    format: 'esm',
+    logLevel: 'silent',
+    metafile: true,
+    minify: true,
+    outfile: 'out.js',
+    platform: 'neutral',
+    target: 'es2022',
+    treeShaking: true,
+    write: false,
+  })
+  const text = outputFiles[0]?.text ?? ''
+  const inputs = Object.entries(metafile.outputs['out.js']?.inputs ?? {})
+  const files = inputs
+    .filter(([path, { bytesInOutput }]) => bytesInOutput > 0 && !path.includes('<stdin>'))
+    .map(([path]) => relative(SRC, path).replaceAll('\\', '/'))
+  return { text, gzipBytes: gzipSync(text, { level: 9 }).length, files }
+}
+
+describe('bundles', () => {
+  const layers = readLayers()
+  const allowed = layers.filter((layer) => layer.number <= BUDDY_LAYER).map((layer) => layer.name)
+
+  it('of BuddyAllocator hold nothing above buddy/', async () => {
+    const { files, text } = await bundle('BuddyAllocator')
+    expect(text).toContain('BuddyAllocator')
+    expect(files.some((file) => layerName(file) === 'buddy')).toBe(true)
+    expect(files.filter((file) => !allowed.includes(layerName(file)))).toEqual([])
+  })
+
+  it('of BuddyAllocator stay within their budget', async () => {
+    const { gzipBytes } = await bundle('BuddyAllocator')
+    expect(gzipBytes).toBeGreaterThan(1000)
+    expect(gzipBytes).toBeLessThanOrEqual(BUDDY_BUDGET)
+  })
+
+  it('of constants hold constants', async () => {
+    const { gzipBytes, files } = await bundle('GFP_KERNEL, MiB')
+    expect(gzipBytes).toBeLessThanOrEqual(CONSTANTS_BUDGET)
+    expect(files.filter((file) => layerName(file) === 'buddy')).toEqual([])
+  })
+})
