@@ -1,6 +1,14 @@
 /** Replays a recording of calls through the library's public interface and compares every answer. */
 
-import { BuddyAllocator, type Pfn, type ZoneState } from 'kmem'
+import {
+  allocContigRange,
+  type BuddyAllocator,
+  freeContigRange,
+  loadZones,
+  nodeState,
+  type Pfn,
+  type ZoneState,
+} from 'kmem'
 
 /** One row of a recording, as parsed from its line. */
 export interface Row {
@@ -75,21 +83,22 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return {}
   },
   alloc_contig_range: (player, row) => ({
-    result: player.pages.allocContigRange(
+    result: allocContigRange(
+      player.pages,
       num(row, 'start') as Pfn,
       num(row, 'end') as Pfn,
       num(row, 'migratetype'),
     ),
   }),
   free_contig_range: (player, row) => {
-    player.pages.freeContigRange(num(row, 'pfn') as Pfn, num(row, 'count'))
+    freeContigRange(player.pages, num(row, 'pfn') as Pfn, num(row, 'count'))
     return {}
   },
   drain_local_pages: (player) => {
     player.pages.drainLocalPages()
     return {}
   },
-  node_state: (player, row) => ({ zones: player.pages.nodeState(num(row, 'node')) }),
+  node_state: (player, row) => ({ zones: nodeState(player.pages, num(row, 'node')) }),
 }
 
 /** Plays the rows of a recording. The first `node_state` is the state to start from. */
@@ -99,7 +108,10 @@ export function playCalls(rows: readonly Row[]): Outcome {
   const body = rows.filter((row) => row.call !== undefined && row.call !== 'label')
   const unknown = body.find((row) => !Object.hasOwn(HANDLERS, String(row.call)))
   if (unknown !== undefined) {
-    outcome.skipped.set(`has ${unknown.call} calls, which no part of the library answers yet`, body.length)
+    outcome.skipped.set(
+      `has ${unknown.call} calls, which no part of the library answers yet`,
+      body.length,
+    )
     return outcome
   }
   const start = body[0]
@@ -108,7 +120,7 @@ export function playCalls(rows: readonly Row[]): Outcome {
     return outcome
   }
   const cpus = typeof header?.cpus === 'number' ? header.cpus : 1
-  new Player(BuddyAllocator.load(start.zones as ZoneState[], { cpus }), outcome).play(body)
+  new Player(loadZones(start.zones as ZoneState[], { cpus }), outcome).play(body)
   return outcome
 }
 
@@ -172,7 +184,7 @@ function describe(
   return [
     `call ${index + 1}: ${JSON.stringify(call)}`,
     difference,
-    `state now: ${JSON.stringify(pages.nodeState(node))}`,
+    `state now: ${JSON.stringify(nodeState(pages, node))}`,
     `next recorded state: ${next === undefined ? 'none' : JSON.stringify(next.zones)}`,
   ].join('\n')
 }
@@ -189,7 +201,9 @@ export function firstDifference(actual: unknown, expected: unknown, path: string
   const ours = actual as Record<string, unknown>
   const theirs = expected as Record<string, unknown>
   const top = path === ''
-  const keys = top ? Object.keys(ours) : [...new Set([...Object.keys(theirs), ...Object.keys(ours)])]
+  const keys = top
+    ? Object.keys(ours)
+    : [...new Set([...Object.keys(theirs), ...Object.keys(ours)])]
   for (const key of keys) {
     const difference = firstDifference(ours[key], theirs[key], top ? key : `${path}.${key}`)
     if (difference !== null) return difference
@@ -199,7 +213,8 @@ export function firstDifference(actual: unknown, expected: unknown, path: string
 
 function num(row: Row, field: string): number {
   const value = row[field]
-  if (typeof value !== 'number') throw new TypeError(`${row.call}: ${field} is ${value}, not a number`)
+  if (typeof value !== 'number')
+    throw new TypeError(`${row.call}: ${field} is ${value}, not a number`)
   return value
 }
 

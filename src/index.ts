@@ -1,18 +1,19 @@
 /**
- * kmem: kernel-style memory allocators that behave as Linux 6.1's do.
+ * kmem: kernel-style memory allocators that behave as those of Linux 6.1 do.
  * @packageDocumentation
  */
 
 export { InvalidArgument, KernelBug, OutOfMemory } from './base/errors'
 export type { Log } from './base/log'
 export {
-  getOrder,
   GiB,
+  getOrder,
   KiB,
   MAX_ORDER,
   MiB,
   PAGE_SHIFT,
   PAGE_SIZE,
+  PAGEBLOCK_PAGES,
   type Pfn,
   type PhysAddr,
   pfnToPhys,
@@ -21,10 +22,73 @@ export {
   toPhysAddr,
   type VirtAddr,
 } from './base/units'
+export type { BootMemory, BootRange } from './boot/bootMemory'
+export { Memblock } from './boot/memblock'
+export { BuddyAllocator } from './buddy/buddyAllocator'
+export { NUMA_NO_NODE } from './buddy/checks'
+export {
+  CONTEXT_ATOMIC,
+  CONTEXT_INTERRUPT,
+  CONTEXT_MEMALLOC,
+  CONTEXT_NOFS,
+  CONTEXT_NOIO,
+  CONTEXT_OOM_VICTIM,
+  CONTEXT_PIN,
+  CONTEXT_REALTIME,
+} from './buddy/contextBits'
+export { allocContigPages, allocContigRange, EBUSY, EINVAL, freeContigRange } from './buddy/contig'
+export { type KernelLogOptions, kernelLog } from './buddy/kernelLog'
+export {
+  adjustManagedPageCount,
+  adoptBlock,
+  type LoadOptions,
+  loadZones,
+} from './buddy/loadZones'
+export { type LogOps, silentLog } from './buddy/logOps'
+export { nodeState, type ZoneState } from './buddy/nodeState'
+export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
+export {
+  type CompactResult,
+  noPressure,
+  type PressureOps,
+  type PressureRequest,
+} from './buddy/pressureOps'
+export { type FreeSummary, freeSummary } from './buddy/summary'
+export { type SysctlName, sysctl } from './buddy/sysctl'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'
+export {
+  MIGRATE_CMA,
+  MIGRATE_HIGHATOMIC,
+  MIGRATE_ISOLATE,
+  MIGRATE_MOVABLE,
+  MIGRATE_RECLAIMABLE,
+  MIGRATE_UNMOVABLE,
+  MIGRATETYPE_NAMES,
+} from './page/migratetype'
+export { formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
+export { parseFtrace } from './proc/ftrace'
+export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
+export { memoryPicture, memoryPicturePair } from './proc/memoryPicture'
+export { formatPagetypeinfo, parsePagetypeinfo } from './proc/pagetypeinfo'
+export {
+  type Difference,
+  type Inferred,
+  type ReplayOptions,
+  type ReplayResult,
+  replay,
+} from './proc/replay'
+export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
+export { formatZoneinfo, parseZoneinfo } from './proc/zoneinfo'
 export { PhysicalMemory } from './ram/physicalMemory'
-export { BuddyAllocator, NUMA_NO_NODE } from './buddy/buddyAllocator'
-export type { BuddyOptions, LoadOptions } from './buddy/options'
-export type { ZoneState } from './buddy/nodeState'
-export { noPageTrace, type PageTrace } from './state/trace'
+export type { PageTrace } from './state/trace'
+export { noPageTrace } from './state/trace'
+export { movableMemory, parseMemSize } from './zone/movableCore'
+export {
+  type MovablePolicy,
+  type PfnRange,
+  ZONES_FLAT,
+  ZONES_I386,
+  ZONES_X86_64,
+  type ZoneProfile,
+} from './zone/spans'

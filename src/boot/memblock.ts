@@ -11,7 +11,7 @@
  * two memory regions. Freeing takes any range out of the reservations.
  *
  * The read side is in memblockView, the changes in memblockRanges, one array in memblockRegions, the search in
- * memblockFind; {@link verifyMemblock} checks MEMBLOCK-1 to MEMBLOCK-5. Source: spec 16.
+ * memblockFind; `verifyMemblock` checks MEMBLOCK-1 to MEMBLOCK-5. Source: spec 16.
  *
  * What differs from the kernel: PHYS_ADDR_MAX is 2^53 - 1; a doubled array takes its space and writes nothing there;
  * failure is `null`, not 0; results are physical addresses throughout; the allocations do not turn to slabs later on.
@@ -43,11 +43,11 @@ export const ARCH_LOW_ADDRESS_LIMIT = 0xffffffff
 /**
  * The early-boot allocator.
  *
- * Of all allocations: `size` in bytes, exactly that much is reserved (0 reserves nothing); `align` a power of two, 0
- * for a cache line; the result is the physical address of the first byte, or null when nothing fits or the
- * reservations are full. It belongs to the caller, who gives it back with `free(address, size)`. Page 0 is never
- * given out. `nid` is a node from 0 to 63, or -1 for any. O(memory + reserved regions). InvalidArgument for numbers
- * out of range. Source: spec 16.5, 16.6.
+ * Of all allocations: `size` in bytes, exactly that much is reserved (0 reserves nothing); `align` a power of
+ * two, 0 for a cache line (where the kernel also dumps its stack); `nid` a node from 0 to 63, or -1 for any. The
+ * result is the physical address of the first byte, or null when nothing fits or the reservations are full. It
+ * belongs to the caller, who gives it back with `free(address, size)`. Page 0 is never given out.
+ * O(memory + reserved regions). InvalidArgument for numbers out of range. Source: spec 16.5, 16.6.
  */
 export class Memblock extends MemblockRanges {
   /** Allocates at the best place below the current limit, and clears the memory. */

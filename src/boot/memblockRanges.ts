@@ -28,9 +28,10 @@ const MIRROR_WARNINGS = 10
 /**
  * The writing side of a memblock, without the allocations.
  *
- * Every range is capped to end at {@link PHYS_ADDR_MAX}; one of size 0 changes nothing. A method answers false, and
- * nothing was changed, when an array is full and cannot grow (the kernel's -ENOMEM). `caller` is the label in the
- * lines of `memblock=debug`. Wrong numbers throw InvalidArgument. Every change is O(regions). Source: spec 16.2, 16.3, 16.7, 16.8.
+ * Every range is capped to end at {@link PHYS_ADDR_MAX}; one of size 0 changes nothing. A method answers false,
+ * and nothing was changed, when an array is full and cannot grow (the kernel's -ENOMEM). `caller` is the label in
+ * the lines of `memblock=debug`. Wrong numbers throw InvalidArgument. Every change is O(regions).
+ * Source: spec 16.2, 16.3, 16.7, 16.8.
  */
 export class MemblockRanges extends MemblockView {
   /** Whether memory marked as mirrored is preferred from now on. */
@@ -42,7 +43,7 @@ export class MemblockRanges extends MemblockView {
   /** Adds memory without a node. Where memory is already, it keeps its node and flags. */
   add(base: number, size: number, caller = ''): boolean {
     const end = checkedEnd(base, size)
-    this.#trace('memblock_add', base, size, '', caller)
+    this.#traceRange('memblock_add', base, size, '', caller)
     return this.#addRange(this.memoryArray, base, end, MEMBLOCK_NONE, MAX_NUMNODES)
   }
 
@@ -58,28 +59,28 @@ export class MemblockRanges extends MemblockView {
     const node = regionNode(nid)
     checkFlags(flags)
     const details = ` nid=${nid} flags=${flags.toString(16)}`
-    this.#trace('memblock_add_node', base, size, details, caller)
+    this.#traceRange('memblock_add_node', base, size, details, caller)
     return this.#addRange(this.memoryArray, base, end, flags, node)
   }
 
   /** Reserves a range, whether it is memory or not, and reserved before or not. */
   reserve(base: number, size: number, caller = ''): boolean {
     const end = checkedEnd(base, size)
-    this.#trace('memblock_reserve', base, size, '', caller)
+    this.#traceRange('memblock_reserve', base, size, '', caller)
     return this.#addRange(this.reservedArray, base, end, MEMBLOCK_NONE, MAX_NUMNODES)
   }
 
   /** Takes memory away; what is reserved there stays reserved. */
   remove(base: number, size: number, caller = ''): boolean {
     const end = checkedEnd(base, size)
-    this.#trace('memblock_remove', base, size, '', caller)
+    this.#traceRange('memblock_remove', base, size, '', caller)
     return this.#removeRange(this.memoryArray, base, end)
   }
 
   /** Ends the reservation of a range, of any part of any reservation (`memblock_phys_free`). */
   free(base: number, size: number, caller = ''): boolean {
     const end = checkedEnd(base, size)
-    this.#trace('memblock_phys_free', base, size, '', caller)
+    this.#traceRange('memblock_phys_free', base, size, '', caller)
     return this.#removeRange(this.reservedArray, base, end)
   }
 
@@ -106,9 +107,10 @@ export class MemblockRanges extends MemblockView {
   /** Marks memory as mirrored; changes nothing before {@link setMirroredKernelMemory}. */
   markMirror(base: number, size: number): boolean {
     checkedEnd(base, size)
-    if (!this.#mirrorRequested) return true
+    if (!this.#mirrorRequested || size === 0) return true
+    if (!this.#changeFlags(base, size, MEMBLOCK_MIRROR, 0)) return false
     this.hasMirror = true
-    return this.#changeFlags(base, size, MEMBLOCK_MIRROR, 0)
+    return true
   }
 
   /** Asks for kernel memory in mirrored memory (boot option `kernelcore=mirror`). */
@@ -137,7 +139,10 @@ export class MemblockRanges extends MemblockView {
     this.memoryArray.trim(align)
   }
 
-  /** Removes memory, and reservations, above the first `limit` bytes of memory; 0 is no limit (boot option `mem=`). */
+  /**
+   * Removes memory, and reservations, above the first `limit` bytes of memory; 0 is no limit (boot option `mem=`).
+   * False when one of the arrays was full: the other may have been cut, here and in the next two.
+   */
   enforceMemoryLimit(limit: number): boolean {
     const end = this.#addressOfLimit(limit)
     if (end === null) return true
@@ -186,7 +191,7 @@ export class MemblockRanges extends MemblockView {
     if (this.debug) this.log(caller === '' ? line : `${line} ${caller}`)
   }
 
-  #trace(name: string, base: number, size: number, details: string, caller: string): void {
+  #traceRange(name: string, base: number, size: number, details: string, caller: string): void {
     if (this.debug) this.trace(`${name}: ${rangeText(base, size)}${details}`, caller)
   }
 
@@ -195,9 +200,7 @@ export class MemblockRanges extends MemblockView {
     let parts = array.uncovered(base, end)
     if (!array.isEmpty()) {
       const needed = parts.length
-      while (needed > 0 && array.count + needed > array.max) {
-        if (!this.#double(array, base, end)) return false
-      }
+      if (needed > 0 && !this.#makeRoom(array, needed, base, end)) return false
       // The array's new place may itself have become a region, next to the range or far from it.
       parts = array.uncovered(base, end)
       this.#warnOfDifference(array, parts, end, flags, nid)
@@ -224,34 +227,39 @@ export class MemblockRanges extends MemblockView {
   }
 
   #isolate(array: RegionArray, base: number, end: number): IndexRun | null {
-    while (array.count + 2 > array.max) {
-      if (!this.#double(array, base, end)) return null
-    }
+    if (!this.#makeRoom(array, 2, base, end)) return null
     return array.isolate(base, end)
   }
 
-  /** Doubles an array for the sake of `[base, end)`; false, and nothing was changed, when that cannot be. */
+  /** Doubles an array until it has `slots` to spare for `[base, end)`; false, without a change, when it cannot. */
+  #makeRoom(array: RegionArray, slots: number, base: number, end: number): boolean {
+    if (array.count + slots <= array.max) return true
+    // A doubling that succeeds leaves a reservation behind, which a later failure must take back.
+    const memory = this.memoryArray.save()
+    const reserved = this.reservedArray.save()
+    while (array.count + slots > array.max) {
+      if (this.#double(array, base, end)) continue
+      this.memoryArray.restore(memory)
+      this.reservedArray.restore(reserved)
+      return false
+    }
+    return true
+  }
+
+  /** Doubles an array once. On failure the caller puts things back. */
   #double(array: RegionArray, base: number, end: number): boolean {
     if (!this.#resizable) return false
-    const max = array.max * 2
-    const bytes = Math.ceil((max * REGION_BYTES) / PAGE_SIZE) * PAGE_SIZE
+    const { max, space } = array
+    const bytes = Math.ceil((max * 2 * REGION_BYTES) / PAGE_SIZE) * PAGE_SIZE
     const found = this.#findForArray(array, bytes, base, end)
-    const saved = [this.memoryArray.save(), this.reservedArray.save()] as const
+    const caller = 'memblock_double_array'
     if (found !== null) {
-      const old = array.space
-      array.max = max
+      array.max = max * 2
       array.space = { start: found, end: found + bytes }
-      const caller = 'memblock_double_array'
-      if (
-        (old === null || this.free(old.start, old.end - old.start, caller)) &&
-        this.reserve(found, bytes, caller)
-      ) {
-        return true
-      }
-      this.memoryArray.restore(saved[0])
-      this.reservedArray.restore(saved[1])
+      const freed = space === null || this.free(space.start, space.end - space.start, caller)
+      if (freed && this.reserve(found, bytes, caller)) return true
     }
-    this.log(`memblock: Failed to double ${array.name} array from ${array.max} to ${max} entries !`)
+    this.log(`memblock: Failed to double ${array.name} array from ${max} to ${max * 2} entries !`)
     return false
   }
 

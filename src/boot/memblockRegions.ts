@@ -1,6 +1,6 @@
 /** One sorted array of memblock regions: insertion, splitting, merging and lookup, without growth. */
 
-import { checkInteger, InvalidArgument } from '../base/errors'
+import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 
 /**
  * The largest physical address, 2^53 - 1. The kernel's is 2^64 - 1; ranges are capped to it in the same way.
@@ -81,7 +81,7 @@ export class RegionArray {
   uncountedTrim = 0
   /** Where the doubled array lies; null for the initial, static one. */
   space: AddressRange | null = null
-  #regions: MutableRegion[] = [placeholder()]
+  readonly #regions: MutableRegion[] = [placeholder()]
 
   constructor(name: 'memory' | 'reserved', max: number) {
     this.name = name
@@ -231,7 +231,9 @@ export class RegionArray {
   }
 
   restore(saved: SavedRegions): void {
-    this.#regions = saved.regions.map((region) => ({ ...region }))
+    // The array stays the same object: `regions` is a live view of it.
+    this.#regions.length = 0
+    for (const region of saved.regions) this.#regions.push({ ...region })
     this.max = saved.max
     this.totalSize = saved.totalSize
     this.uncountedTrim = saved.uncountedTrim
@@ -251,7 +253,8 @@ export class RegionArray {
 
   #at(index: number): MutableRegion {
     const region = this.#regions[index]
-    if (region === undefined) throw new RangeError(`no region ${index}`)
+    if (region === undefined)
+      throw new KernelBug('MEMBLOCK_INDEX', `${this.name} has no region ${index}`)
     return region
   }
 }

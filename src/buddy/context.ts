@@ -1,10 +1,7 @@
 /** What every part of the allocator is handed: the state buffer, where its tables are, and the hooks. */
 
-import { type Log, noLog } from '../base/log'
 import { GFP_ZONE_TABLE, GFP_ZONE_TABLE_HIGHMEM } from '../page/gfp'
-import { noPageTrace, type PageTrace } from '../state/trace'
 import {
-  CPU_CONTEXT,
   CPU_WORDS,
   HEADER_BLOCKS,
   HEADER_CPUS,
@@ -21,24 +18,10 @@ import {
   PCP_WORDS,
   ZONE_PCP,
 } from '../state/schema'
+import { noPageTrace, type PageTrace } from '../state/trace'
+import { PLAN_WORDS, PLANS } from './contextBits'
+import { type LogOps, silentLog } from './logOps'
 import { noPressure, type PressureOps } from './pressureOps'
-
-/** Context bit: preemption is off; sleeping is a bug. */
-export const CONTEXT_ATOMIC = 1
-/** Context bit: the task reclaims, so it may use all reserves (PF_MEMALLOC). */
-export const CONTEXT_MEMALLOC = 2
-/** Context bit: the task may not start I/O (PF_MEMALLOC_NOIO). */
-export const CONTEXT_NOIO = 4
-/** Context bit: the task may not enter filesystems (PF_MEMALLOC_NOFS). */
-export const CONTEXT_NOFS = 8
-/** Context bit: the task pins pages, so MOVABLE ones are no use to it (PF_MEMALLOC_PIN). */
-export const CONTEXT_PIN = 16
-/** Context bit: a real-time task. */
-export const CONTEXT_REALTIME = 32
-/** Context bit: the OOM killer chose the task. */
-export const CONTEXT_OOM_VICTIM = 64
-/** Context bit: in an interrupt, hard or soft; the task's own bits do not count there. */
-export const CONTEXT_INTERRUPT = 128
 
 /** Zeroes page frames; what the allocator needs of RAM. */
 export interface PageZeroer {
@@ -87,6 +70,16 @@ export class BuddyContext {
   pcpShift: number
   /** Offset of the current CPU's record. */
   cpuRecord: number
+  /** What the fast path knows of requests, see `fastPath.ts`; made anew when `planEpoch` is over. */
+  plans: Int32Array
+  /** The epoch that all plans were made in; -1 for none: then every allocation takes the long way. */
+  planEpoch: number
+  /** The plans of each CPU. */
+  readonly plansByCpu: readonly Int32Array[]
+  /** Frees of PFNs below may be fast; 0 while every call must take the long way. */
+  fastLimit: number
+  /** CONTEXT_ bits: what the running code is and may do. */
+  contextBits: number
   /** True when somebody listens to `trace`. */
   tracing: boolean
   /** Receives the page events while `tracing`. */
@@ -94,17 +87,11 @@ export class BuddyContext {
   /** True while an interrupt hit code that holds the CPU's page lists: they cannot be used. */
   pcpLocked: boolean
   /** Receives the kernel's messages. */
-  log: Log
+  log: LogOps
   /** Reclaim, compaction and the OOM killer. */
   pressure: PressureOps
   /** Zeroes pages. */
   ram: PageZeroer
-  /** Seconds on the caller's clock, for the rate limit of reports; null for no limit. */
-  clock: (() => number) | null
-  /** When the last failure was reported; null for never. */
-  reportedAt: number | null
-  /** Failures not reported since. */
-  reportsMissed: number
   /** Name of the running task in reports. */
   taskName: string
 
@@ -126,15 +113,17 @@ export class BuddyContext {
     this.normalIndex = highmem ? 1 : 2
     this.pcpShift = words[HEADER_CURRENT_CPU]! * PCP_WORDS
     this.cpuRecord = this.cpus + words[HEADER_CURRENT_CPU]! * CPU_WORDS
+    this.plansByCpu = Array.from({ length: this.nrCpus }, () => new Int32Array(PLANS * PLAN_WORDS))
+    this.plans = this.plansByCpu[words[HEADER_CURRENT_CPU]!] ?? new Int32Array(PLANS * PLAN_WORDS)
+    this.planEpoch = -1
+    this.fastLimit = this.maxPfn
+    this.contextBits = 0
     this.tracing = false
     this.trace = noPageTrace
     this.pcpLocked = false
-    this.log = noLog
+    this.log = silentLog
     this.pressure = noPressure
     this.ram = noRam
-    this.clock = null
-    this.reportedAt = null
-    this.reportsMissed = 0
     this.taskName = 'kmem'
   }
 }
@@ -142,6 +131,7 @@ export class BuddyContext {
 /** Makes `cpu` the one that runs. */
 export function switchCpu(c: BuddyContext, cpu: number): void {
   c.words[HEADER_CURRENT_CPU] = cpu
+  c.plans = c.plansByCpu[cpu] ?? c.plans
   c.pcpShift = cpu * PCP_WORDS
   c.cpuRecord = c.cpus + cpu * CPU_WORDS
 }
@@ -151,7 +141,27 @@ export function currentPcp(c: BuddyContext, zone: number): number {
   return c.words[zone + ZONE_PCP]! + c.pcpShift
 }
 
-/** The CONTEXT_ bits of the running code. */
-export function contextBits(c: BuddyContext): number {
-  return c.words[c.cpuRecord + CPU_CONTEXT]!
+/** Listens to the page events; null stops that. */
+export function listen(c: BuddyContext, trace: PageTrace | null): void {
+  c.trace = trace ?? noPageTrace
+  c.tracing = trace !== null
+  decideFast(c)
+}
+
+/** Marks the page lists as held, or not. */
+export function holdPageLists(c: BuddyContext, held: boolean): void {
+  c.pcpLocked = held
+  decideFast(c)
+}
+
+/** Sets the CONTEXT_ bits. */
+export function enterContext(c: BuddyContext, bits: number): void {
+  c.contextBits = bits
+  decideFast(c)
+}
+
+/** The fast paths are for the ordinary case: no listener, no context, no page lists held. */
+function decideFast(c: BuddyContext): void {
+  c.fastLimit = c.tracing || c.pcpLocked || c.contextBits !== 0 ? 0 : c.maxPfn
+  c.planEpoch = -1
 }

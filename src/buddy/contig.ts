@@ -5,8 +5,9 @@
  * Source: spec/page-allocator.md §8.7.
  */
 
+import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
-import { flagsOrder, pageRecord, compoundHead } from '../page/memmap'
+import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratetype'
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
 import { addFreePages } from '../state/counters'
@@ -20,8 +21,11 @@ import {
 } from '../state/schema'
 import { ZONE_MOVABLE, zoneOfPfn } from '../zone/zones'
 import { highestZone, zonelistFor } from './allocPages'
+import type { BuddyAllocator } from './buddyAllocator'
+import { checkFrame, checkNode, checkRequest, NUMA_NO_NODE } from './checks'
 import { type BuddyContext, currentPcp } from './context'
 import { drainAll } from './drain'
+import { freeEach } from './exactPages'
 import { freeChecked } from './free'
 import {
   blockType,
@@ -39,11 +43,64 @@ export const EBUSY = -16
 export const EINVAL = -22
 
 /**
+ * Takes the frames `[start, end)` as single pages, when all of them are free.
+ * @param type MIGRATE_MOVABLE or MIGRATE_CMA: the type of the pageblocks around the range afterwards,
+ * whether the call succeeds or not.
+ * @returns 0, or {@link EBUSY} when a page is in use, {@link EINVAL} for a range outside one zone.
+ * @throws InvalidArgument for another type, or a range that is not one of frames.
+ */
+export function allocContigRange(
+  pages: BuddyAllocator,
+  start: Pfn,
+  end: Pfn,
+  type: number = MIGRATE_MOVABLE,
+): number {
+  const c = pages.context
+  checkInteger('start', start, 0, c.maxPfn)
+  checkInteger('end', end, 0, c.maxPfn)
+  if (type !== MIGRATE_MOVABLE && type !== MIGRATE_CMA) {
+    throw new InvalidArgument('migratetype', type, '1 (MOVABLE) or 4 (CMA)')
+  }
+  if (start >= end || zoneOfPfn(c.words, start) < 0) return EINVAL
+  if (zoneOfPfn(c.words, start) !== zoneOfPfn(c.words, end - 1)) return EINVAL
+  return allocContig(c, start, end, type)
+}
+
+/**
+ * Allocates `count` contiguous frames anywhere near `node`, as single pages, for lengths that no block
+ * has. Cost: up to all frames.
+ * @returns the first frame, or null.
+ */
+export function allocContigPages(
+  pages: BuddyAllocator,
+  count: number,
+  gfp: number,
+  node = NUMA_NO_NODE,
+): Pfn | null {
+  const c = pages.context
+  const near = checkNode(c, node)
+  checkInteger('count', count, 1, c.maxPfn)
+  checkRequest(c, gfp, 0)
+  const pfn = findContig(c, count, gfp, near)
+  return pfn < 0 ? null : (pfn as Pfn)
+}
+
+/**
+ * Frees `count` single pages from `pfn` on, all or none.
+ * @throws KernelBug when one of them is not a single page in use.
+ */
+export function freeContigRange(pages: BuddyAllocator, pfn: Pfn, count: number): void {
+  checkFrame(pages.context, pfn)
+  checkInteger('count', count, 1, pages.context.maxPfn - pfn)
+  freeEach(pages.context, pfn, count)
+}
+
+/**
  * Takes the frames `[start, end)`, all of one zone, as single pages with one reference each. `type` is
  * MOVABLE or CMA: what the pageblocks around the range are afterwards, also when the call fails.
  * Returns 0 or EBUSY.
  */
-export function allocContig(c: BuddyContext, start: number, end: number, type: number): number {
+function allocContig(c: BuddyContext, start: number, end: number, type: number): number {
   const zone = zoneAt(c, start)
   const first = start & -PAGEBLOCK_PAGES
   const last = (end - 1) & -PAGEBLOCK_PAGES
@@ -151,7 +208,13 @@ function splitAcross(c: BuddyContext, zone: number, boundary: number): boolean {
   if (freeBlockOrder(c, head) === order) {
     removeFreeBlock(c, zone, head, order)
     if (blockType(c, head) !== MIGRATE_ISOLATE) {
-      addFreePages(words, zone, currentPcp(c, zone), -(1 << order), blockType(c, head) === MIGRATE_CMA)
+      addFreePages(
+        words,
+        zone,
+        currentPcp(c, zone),
+        -(1 << order),
+        blockType(c, head) === MIGRATE_CMA,
+      )
     }
     freeOnePage(c, zone, head, PAGEBLOCK_ORDER, blockType(c, head), false)
     freeOnePage(c, zone, boundary, PAGEBLOCK_ORDER, blockType(c, boundary), false)
@@ -226,7 +289,7 @@ function takeFreeRange(c: BuddyContext, zone: number, start: number, end: number
  * Looks for `count` contiguous frames that can be taken, zone by zone near `node`, at multiples of the
  * next power of two. Returns the first frame, or -1.
  */
-export function findContig(c: BuddyContext, count: number, gfp: number, node: number): number {
+function findContig(c: BuddyContext, count: number, gfp: number, node: number): number {
   const words = c.words
   const highest = highestZone(c, gfp)
   const step = 2 ** Math.ceil(Math.log2(count))

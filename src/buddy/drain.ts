@@ -16,6 +16,7 @@ import {
   ZONE_NODE,
   ZONE_PCP,
   ZONE_PRESENT,
+  ZONE_QUIET,
   ZONE_STAT,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
@@ -81,6 +82,7 @@ function foldZone(words: Int32Array, zone: number, pcp: number): boolean {
     const pending = words[pcp + PCP_DIFF + item]!
     if (pending === 0) continue
     words[zone + ZONE_STAT + item]! += pending
+    words[zone + ZONE_QUIET] = 0
     words[pcp + PCP_DIFF + item] = 0
     folded = true
   }

@@ -24,7 +24,7 @@ import {
 import { zoneWatermarkFast } from '../zone/watermarkTest'
 import { allocPages, highestZone, requestType, zonelistFor } from './allocPages'
 import type { BuddyContext } from './context'
-import { checkBlock, freeDirect } from './free'
+import { checkBlock, freeChecked, freeDirect, outsideMemory } from './free'
 import { takeFromPcp } from './pcp'
 import { countAllocation } from './rmqueue'
 import { WARN_EXACT_FLAGS, warnOnce } from './warnings'
@@ -142,9 +142,13 @@ export function splitBlock(c: BuddyContext, pfn: number, order: number): void {
 }
 
 /**
- * Checks `count` single pages from `pfn` on for freeing, all before any is freed.
- * @throws KernelBug for the first that is not a single page in use with one reference.
+ * Frees `count` single pages from `pfn` on, ascending.
+ * @throws KernelBug, with nothing freed, when one of them is not a single page in use.
  */
-export function checkPages(c: BuddyContext, pfn: number, count: number): void {
-  for (let page = pfn; page < pfn + count; page++) checkBlock(c, page, 0)
+export function freeEach(c: BuddyContext, pfn: number, count: number): void {
+  for (let page = pfn; page < pfn + count; page++) {
+    if (page >= c.maxPfn) throw outsideMemory(page)
+    checkBlock(c, page, 0)
+  }
+  for (let page = pfn; page < pfn + count; page++) freeChecked(c, page, 0)
 }

@@ -27,6 +27,7 @@ import {
   ZONE_HIGHATOMIC,
   ZONE_MANAGED,
   ZONE_NR_FREE,
+  ZONE_QUIET,
   ZONE_WMARK,
 } from '../state/schema'
 import type { BuddyContext } from './context'
@@ -133,9 +134,7 @@ function fallbackType(c: BuddyContext, zone: number, order: number, type: number
 
 /** True when stealing a block of `order` may claim its whole pageblock for `type`. */
 function mayStealWhole(c: BuddyContext, order: number, type: number): boolean {
-  return (
-    order >= STEAL_ORDER || type !== MIGRATE_MOVABLE || c.words[HEADER_MOBILITY_DISABLED] !== 0
-  )
+  return order >= STEAL_ORDER || type !== MIGRATE_MOVABLE || c.words[HEADER_MOBILITY_DISABLED] !== 0
 }
 
 function stealBlock(
@@ -177,6 +176,7 @@ function claim(
   }
   if (boostWatermark(c, zone) && (allocFlags & ALLOC_KSWAPD) !== 0) {
     c.words[zone + ZONE_FLAGS]! |= ZONE_BOOSTED_WATERMARK
+    c.words[zone + ZONE_QUIET] = 0
   }
   if (!whole) {
     moveToTail(c, zone, pfn, order, type)
@@ -210,6 +210,7 @@ function boostWatermark(c: BuddyContext, zone: number): boolean {
   const limit = part < PAGEBLOCK_PAGES ? PAGEBLOCK_PAGES : part
   const raised = words[zone + ZONE_BOOST]! + PAGEBLOCK_PAGES
   words[zone + ZONE_BOOST] = raised < limit ? raised : limit
+  words[zone + ZONE_QUIET] = 0
   return true
 }
 
@@ -223,6 +224,7 @@ export function reserveHighatomic(c: BuddyContext, zone: number, pfn: number): v
   if (words[zone + ZONE_HIGHATOMIC]! >= limit) return
   if (blockType(c, pfn) >= MIGRATE_PCPTYPES) return
   words[zone + ZONE_HIGHATOMIC]! += PAGEBLOCK_PAGES
+  words[zone + ZONE_QUIET] = 0
   setPageblockType(c, pfn, MIGRATE_HIGHATOMIC)
   moveFreePages(c, zone, pfn, MIGRATE_HIGHATOMIC)
 }

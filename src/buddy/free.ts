@@ -6,28 +6,19 @@
  */
 
 import { KernelBug } from '../base/errors'
-import {
-  blockHead,
-  flagsOrder,
-  PAGE_BUDDY,
-  PAGE_KERNEL_FLAGS,
-  PAGE_ORDER_MASK,
-  PAGE_ORDER_SHIFT,
-  PAGE_PCP_MASK,
-  PAGE_PCP_SHIFT,
-  pageRecord,
-} from '../page/memmap'
+import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_ISOLATE } from '../page/migratetype'
-import { badPageReport } from '../page/pageDump'
 import { PAGE_FLAGS_CHECK_AT_FREE, PG_HEAD, PG_RESERVED } from '../page/pageFlags'
 import { addEvent } from '../state/counters'
 import {
+  PAGE_BUDDY,
   PAGE_FLAGS,
+  PAGE_KERNEL_FLAGS,
+  PAGE_ORDER_MASK,
+  PAGE_ORDER_SHIFT,
   PAGE_REFS,
   PAGE_WORDS,
   PCP_PGFREE,
-  ZONE_INDEX,
-  ZONE_NODE,
   ZONE_PCP,
 } from '../state/schema'
 import { zoneOfPfn } from '../zone/zones'
@@ -36,7 +27,7 @@ import { blockType, freeOnePage, pcpAllowed, zoneAt } from './freeArea'
 import { putOnPcp } from './pcp'
 
 /** What a head's flag word must say at the free of a block, besides its order. */
-const MUST_BE_CLEAR = PAGE_FLAGS_CHECK_AT_FREE | PAGE_BUDDY | PAGE_PCP_MASK
+const MUST_BE_CLEAR = PAGE_FLAGS_CHECK_AT_FREE | PAGE_BUDDY
 
 /**
  * Frees the block of `order` (0 to 10) at `pfn` (0 to maxPfn), dropping its one reference.
@@ -61,7 +52,10 @@ export function checkBlock(c: BuddyContext, pfn: number, order: number): void {
   if (order === 0) return
   const end = record + (PAGE_WORDS << order)
   for (let tail = record + PAGE_WORDS; tail < end; tail += PAGE_WORDS) {
-    if ((words[tail + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE) !== 0 || words[tail + PAGE_REFS] !== 0) {
+    if (
+      (words[tail + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE) !== 0 ||
+      words[tail + PAGE_REFS] !== 0
+    ) {
       throw badPage(c, pfn + (tail - record) / PAGE_WORDS)
     }
   }
@@ -120,22 +114,27 @@ export function freePageList(c: BuddyContext, pfns: ArrayLike<number>): void {
     if (c.tracing) c.trace.pageFree(pfn, 0)
     const type = blockType(c, pfn)
     // The type is looked up now; the page goes to a list later.
-    words[pageRecord(pfn) + PAGE_FLAGS] = (type + 1) << PAGE_PCP_SHIFT
-    if (type === MIGRATE_ISOLATE) freeOnePage(c, zoneAt(c, pfn), pfn, 0, type, false)
+    words[pageRecord(pfn) + PAGE_REFS] = -1 - type
+    if (type === MIGRATE_ISOLATE) freeNow(c, pfn, type)
   }
   for (let i = 0; i < pfns.length; i++) {
     const pfn = pfns[i]!
-    const cached = words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_PCP_MASK
-    const type = (cached >>> PAGE_PCP_SHIFT) - 1
-    if (type < 0 || type === MIGRATE_ISOLATE) continue
-    const zone = zoneAt(c, pfn)
+    const type = -1 - words[pageRecord(pfn) + PAGE_REFS]!
+    if (type < 0) continue
     if (c.pcpLocked) {
-      freeOnePage(c, zone, pfn, 0, type, false)
+      freeNow(c, pfn, type)
       continue
     }
+    const zone = zoneAt(c, pfn)
     if (c.tracing) c.trace.pageFreeBatched(pfn)
     putOnPcp(c, zone, words[zone + ZONE_PCP]! + c.pcpShift, pfn, 0, type)
   }
+}
+
+/** Puts a prepared page into the free areas, past the CPU's lists. */
+function freeNow(c: BuddyContext, pfn: number, type: number): void {
+  c.words[pageRecord(pfn) + PAGE_REFS] = 0
+  freeOnePage(c, zoneAt(c, pfn), pfn, 0, type, false)
 }
 
 /** The error for a free that must not be: what is wrong, with the kernel's report. */
@@ -160,7 +159,7 @@ function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
   const head = blockHead(words, pfn)
   const reason = 'VM_BUG_ON_PAGE(page_ref_count(page) == 0)'
   if (head < 0) return bug(c, pfn, 'NOT_ALLOCATED', `${at} is not allocated`, reason)
-  if (words[pageRecord(head) + PAGE_REFS] === 0) {
+  if (words[pageRecord(head) + PAGE_REFS]! <= 0) {
     return bug(c, pfn, 'DOUBLE_FREE', `${at} is already free`, reason)
   }
   const compound = (words[pageRecord(head) + PAGE_FLAGS]! & PG_HEAD) !== 0 ? 'compound ' : ''
@@ -193,9 +192,5 @@ function bug(
   message: string,
   reason: string,
 ): KernelBug {
-  const zone = zoneAt(c, pfn)
-  const place = { node: c.words[zone + ZONE_NODE]!, zoneIndex: c.words[zone + ZONE_INDEX]! }
-  const report = badPageReport(c.words, pfn, reason, place, c.taskName)
-  for (const line of report) c.log(line)
-  return new KernelBug(code, message, report)
+  return new KernelBug(code, message, c.log.badPage(c, pfn, reason))
 }

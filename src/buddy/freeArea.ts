@@ -17,21 +17,20 @@
  */
 
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
-import {
-  flagsOrder,
-  PAGE_BUDDY,
-  PAGE_ORDER_SHIFT,
-  PAGE_PCP_SHIFT,
-  pageRecord,
-  recordPfn,
-} from '../page/memmap'
+import { flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_PCPTYPES } from '../page/migratetype'
 import { PG_LRU } from '../page/pageFlags'
 import { addFreePages } from '../state/counters'
 import { listAddHead, listAddTail, listRemove } from '../state/lists'
 import {
+  BLOCK_MIXED,
+  BLOCK_TYPE_MASK,
+  BLOCK_ZONE_SHIFT,
   HEADER_MOBILITY_DISABLED,
+  PAGE_BUDDY,
   PAGE_FLAGS,
+  PAGE_ORDER_SHIFT,
+  PAGE_REFS,
   PAGE_WORDS_SHIFT,
   ZONE_LISTS,
   ZONE_LISTS_PER_ORDER,
@@ -40,7 +39,6 @@ import {
   ZONE_START,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
-import { BLOCK_MIXED, BLOCK_TYPE_MASK, BLOCK_ZONE_SHIFT } from '../zone/pageblock'
 import { zoneOfPfn } from '../zone/zones'
 import { type BuddyContext, currentPcp } from './context'
 
@@ -58,7 +56,7 @@ export function pcpAllowed(order: number): boolean {
  * Takes the first block of the smallest sufficient order from the lists of `type`, and gives back
  * what is too much: its upper halves, each to the head of its list.
  *
- * Returns the block's PFN, its flag word holding the order and `type` as cached type, or -1. The
+ * Returns the block's PFN, its records holding the order and `type` as cached type, or -1. The
  * zone's free count is the caller's to change.
  */
 export function takeSmallest(c: BuddyContext, zone: number, order: number, type: number): number {
@@ -77,7 +75,8 @@ export function takeSmallest(c: BuddyContext, zone: number, order: number, type:
       listAddHead(words, head, upper)
       words[zone + ZONE_NR_FREE + current]! += 1
     }
-    words[record + PAGE_FLAGS] = (order << PAGE_ORDER_SHIFT) | ((type + 1) << PAGE_PCP_SHIFT)
+    words[record + PAGE_FLAGS] = order << PAGE_ORDER_SHIFT
+    words[record + PAGE_REFS] = -1 - type
     const pfn = recordPfn(record)
     if (c.tracing) {
       c.trace.zoneLocked(pfn, order, type, pcpAllowed(order) && type < MIGRATE_PCPTYPES)

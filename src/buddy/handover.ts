@@ -4,6 +4,7 @@
  * Source: spec/page-allocator.md §1.5, §1.7.
  */
 
+import { MAX_ORDER } from '../base/units'
 import {
   type BootMemory,
   type FrameRun,
@@ -11,8 +12,7 @@ import {
   memoryFrames,
   reservedFrames,
 } from '../boot/bootMemory'
-import { MAX_ORDER } from '../base/units'
-import { GFP_BOOT_MASK, GFP_KERNEL, __GFP_BITS_MASK, __GFP_ZERO } from '../page/gfp'
+import { __GFP_BITS_MASK, __GFP_ZERO, GFP_BOOT_MASK, GFP_KERNEL } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import { addEvent } from '../state/counters'
@@ -25,12 +25,12 @@ import {
   ZONE_MANAGED,
 } from '../state/schema'
 import { mappedPages, memoryPieces, sectionEnd } from '../zone/blocks'
-import { memoryLog, zoneLog } from '../zone/bootLog'
 import { bootPcpLimits } from '../zone/pcpLimits'
 import { setupZones, type Topology } from '../zone/setup'
-import { computeSpans, type ZoneProfile } from '../zone/spans'
+import { computeSpans, type MovablePolicy, type ZoneProfile } from '../zone/spans'
 import { recomputeAll, startHugePages } from '../zone/watermark'
-import { buildZonelists, decideMobility, estimateManaged, zonelistLog } from '../zone/zonelist'
+import { buildZonelists, decideMobility, estimateManaged } from '../zone/zonelist'
+import { nextEpoch } from '../zone/zones'
 import { allocPages } from './allocPages'
 import { type BuddyContext, currentPcp } from './context'
 import { blockType, freeOnePage, zoneAt } from './freeArea'
@@ -43,8 +43,7 @@ export interface BootOptions {
   readonly profile: ZoneProfile
   readonly nodes: number
   readonly topology: Topology
-  readonly kernelcore?: string | number
-  readonly movablecore?: string | number
+  readonly movable?: MovablePolicy
   /** Single pages taken for good after the hand-over. */
   readonly earlyPages: number
 }
@@ -55,22 +54,19 @@ export interface BootOptions {
  */
 export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOptions): void {
   const words = c.words
-  const { kernelcore, movablecore } = options
   const spans = computeSpans({
     ranges: memoryFrames(boot),
     nodes: options.nodes,
     limits: options.profile,
-    ...(kernelcore === undefined ? {} : { kernelcore }),
-    ...(movablecore === undefined ? {} : { movablecore }),
+    ...(options.movable === undefined ? {} : { movable: options.movable }),
   })
   setupZones(words, spans, options.topology)
   words[HEADER_GFP_ALLOWED] = GFP_BOOT_MASK
-  for (const line of zoneLog(words, spans)) c.log(line)
 
   const free = freeFrames(boot)
   const pages = decideMobility(words, estimateManaged(words, reservedLow(boot, free)))
   buildZonelists(words, true)
-  for (const line of zonelistLog(words, pages)) c.log(line)
+  c.log.zones(words, spans, pages)
 
   markReserved(c, boot)
   for (const run of free) words[HEADER_TOTAL_RAM]! += handOver(c, run)
@@ -79,11 +75,12 @@ export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOption
 
 /** Ends boot: page lists get their sizes, watermarks are set, and all GFP flags are allowed. */
 export function finishBoot(c: BuddyContext, hugePages: boolean): void {
-  c.log(memoryLog(c.words))
+  c.log.handedOver(c.words)
   bootPcpLimits(c.words)
-  recomputeAll(c.words, c.log)
+  recomputeAll(c.words, c.log.line)
   c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
-  if (hugePages) startHugePages(c.words, c.log)
+  nextEpoch(c.words)
+  if (hugePages) startHugePages(c.words, c.log.line)
 }
 
 /**

@@ -1,16 +1,19 @@
 /**
- * Memory that comes after boot, and blocks in use that the allocator is told of.
+ * Memory that comes after boot.
  *
  * Added memory goes to the zone that its address would have had at boot, so that a machine that grew
  * looks like one that was larger from the start. Source: spec/page-allocator.md §1.5.
  */
 
-import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
+import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, SECTION_PAGES } from '../base/units'
-import { blockHead, PAGE_ORDER_SHIFT, pageRecord } from '../page/memmap'
+import { pageRecord } from '../page/memmap'
 import { MIGRATE_MOVABLE } from '../page/migratetype'
 import { PG_RESERVED } from '../page/pageFlags'
 import {
+  BLOCK_MIXED,
+  BLOCK_PRESENT,
+  BLOCK_ZONE_SHIFT,
   HEADER_MAX_RANGES,
   HEADER_NR_RANGES,
   HEADER_RANGES,
@@ -30,10 +33,9 @@ import {
   ZONE_PRESENT,
   ZONE_START,
 } from '../state/schema'
-import { BLOCK_MIXED, BLOCK_PRESENT, BLOCK_ZONE_SHIFT } from '../zone/pageblock'
 import { recomputeAll } from '../zone/watermark'
 import { buildZonelists, decideMobility } from '../zone/zonelist'
-import { nodeRecord, ZONE_MOVABLE, zoneNumber, zoneOfPfn, zoneRecord } from '../zone/zones'
+import { nodeRecord, ZONE_MOVABLE, zoneNumber, zoneRecord } from '../zone/zones'
 import type { BuddyContext } from './context'
 import { setPageblockType } from './freeArea'
 import { handOver } from './handover'
@@ -57,24 +59,7 @@ export function addMemory(c: BuddyContext, base: number, size: number, node: num
   for (const piece of pieces) addPiece(c, piece.zone, node, piece.start, piece.end)
   decideMobility(c.words)
   buildZonelists(c.words, false)
-  recomputeAll(c.words, c.log)
-}
-
-/**
- * Makes frames that the allocator knows nothing of a block in use of `order`.
- * @throws KernelBug when one of them is free, reserved, in use, or outside memory.
- */
-export function adoptBlock(c: BuddyContext, pfn: number, order: number): void {
-  const end = pfn + (1 << order)
-  if (pfn % (1 << order) !== 0) {
-    throw new InvalidArgument('pfn', pfn, `a multiple of ${1 << order}, as blocks of order ${order} are`)
-  }
-  for (let page = pfn; page < end; page++) {
-    if (zoneOfPfn(c.words, page) >= 0 && blockHead(c.words, page) < 0) continue
-    throw new KernelBug('NOT_ADOPTABLE', `pfn 0x${page.toString(16)} is free, known or no memory`)
-  }
-  c.words[pageRecord(pfn) + PAGE_FLAGS] = order << PAGE_ORDER_SHIFT
-  c.words[pageRecord(pfn) + PAGE_REFS] = 1
+  recomputeAll(c.words, c.log.line)
 }
 
 /** Place of a new range in the ascending table. */
@@ -96,7 +81,13 @@ function findPlace(c: BuddyContext, start: number, end: number): number {
 }
 
 /** Enters the range; one that continues its neighbour makes that longer instead. */
-function insertRange(c: BuddyContext, place: number, start: number, end: number, node: number): void {
+function insertRange(
+  c: BuddyContext,
+  place: number,
+  start: number,
+  end: number,
+  node: number,
+): void {
   const words = c.words
   const range = words[HEADER_RANGES]! + place * RANGE_WORDS
   const before = range - RANGE_WORDS

@@ -1,50 +1,34 @@
 /** The state of a node's zones as plain data: everything that decides what the next call returns. */
 
-import { InvalidArgument } from '../base/errors'
+import { checkInteger } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { recordPfn } from '../page/memmap'
+import { MIGRATE_TYPES } from '../page/migratetype'
 import {
-  PAGE_BUDDY,
-  PAGE_ORDER_SHIFT,
-  PAGE_PCP_SHIFT,
-  pageRecord,
-  recordPfn,
-} from '../page/memmap'
-import { MIGRATE_PCPTYPES, MIGRATE_TYPES } from '../page/migratetype'
-import { listAddTail } from '../state/lists'
-import {
-  NR_FREE_CMA,
-  NR_FREE_PAGES,
+  BLOCK_PRESENT,
+  BLOCK_TYPE_MASK,
   NR_PCP_LISTS,
   NR_ZONES,
-  PAGE_FLAGS,
   PAGE_NEXT,
   PCP_BATCH,
   PCP_COUNT,
-  PCP_DIFF,
   PCP_FREE_FACTOR,
   PCP_HIGH,
   PCP_LISTS,
-  PCP_WORDS,
   ZONE_BOOST,
-  ZONE_CMA_PAGES,
-  ZONE_FREE_CMA,
   ZONE_FREE_PAGES,
   ZONE_HIGHATOMIC,
   ZONE_MANAGED,
-  ZONE_NR_FREE,
-  ZONE_NR_ISOLATE,
-  ZONE_PCP,
   ZONE_PRESENT,
   ZONE_RESERVE,
   ZONE_SPANNED,
   ZONE_START,
   ZONE_WMARK,
 } from '../state/schema'
-import { BLOCK_PRESENT, BLOCK_TYPE_MASK } from '../zone/pageblock'
 import { type ZoneName, zoneName, zoneRecord } from '../zone/zones'
+import type { BuddyAllocator } from './buddyAllocator'
 import { type BuddyContext, currentPcp } from './context'
-import { freeList, zoneAt } from './freeArea'
-import { pcpListOrder } from './pcp'
+import { freeList } from './freeArea'
 
 /** One zone. Counts are in pages; lists hold PFNs, head first. */
 export interface ZoneState {
@@ -75,8 +59,14 @@ export interface ZoneState {
   readonly pageblocks: string
 }
 
-/** The populated zones of `node`, lowest index first. */
-export function dumpNode(c: BuddyContext, node: number): ZoneState[] {
+/**
+ * The populated zones of `node` as plain data, lowest index first: what `loadZones` continues from.
+ * Cost: the length of all lists.
+ * @throws InvalidArgument for a node that the machine has not.
+ */
+export function nodeState(pages: BuddyAllocator, node = 0): ZoneState[] {
+  const c = pages.context
+  checkInteger('node', node, 0, c.nrNodes - 1)
   const states: ZoneState[] = []
   for (let index = 0; index < NR_ZONES; index++) {
     const zone = zoneRecord(c.words, node, index)
@@ -146,103 +136,14 @@ function dumpBlocks(c: BuddyContext, zone: number): string {
 }
 
 /** The PFNs on a list, head first. */
-export function listPfns(words: Int32Array, head: number): number[] {
+function listPfns(words: Int32Array, head: number): number[] {
   const pfns: number[] = []
-  for (let record = words[head + PAGE_NEXT]!; record !== head; record = words[record + PAGE_NEXT]!) {
+  for (
+    let record = words[head + PAGE_NEXT]!;
+    record !== head;
+    record = words[record + PAGE_NEXT]!
+  ) {
     pfns.push(recordPfn(record))
   }
   return pfns
-}
-
-/**
- * Fills a freshly set-up zone from its recorded state. Frames that are on no list count as in use, by
- * somebody whose blocks are not known.
- * @throws InvalidArgument for lists that contradict each other or the zone.
- */
-export function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
-  const words = c.words
-  const pcp = currentPcp(c, zone)
-  words[zone + ZONE_MANAGED] = state.managed
-  words[zone + ZONE_WMARK] = state.watermark.min
-  words[zone + ZONE_WMARK + 1] = state.watermark.low
-  words[zone + ZONE_WMARK + 2] = state.watermark.high
-  words[zone + ZONE_WMARK + 3] = 2 * state.watermark.high - state.watermark.low
-  words[zone + ZONE_BOOST] = state.boost
-  words[zone + ZONE_HIGHATOMIC] = state.highatomicReserved
-  words.set(state.lowmemReserve.slice(0, NR_ZONES), zone + ZONE_RESERVE)
-  words[pcp + PCP_FREE_FACTOR] = state.pcp.freeFactor
-  for (let cpu = 0; cpu < c.nrCpus; cpu++) {
-    const record = words[zone + ZONE_PCP]! + cpu * PCP_WORDS
-    words[record + PCP_HIGH] = state.pcp.high
-    words[record + PCP_BATCH] = state.pcp.batch
-  }
-  loadBlocks(c, zone, state)
-  loadFreeLists(c, zone, pcp, state)
-  loadPcp(c, zone, pcp, state)
-}
-
-function loadBlocks(c: BuddyContext, zone: number, state: ZoneState): void {
-  const first = c.blocks + Math.floor(state.startPfn / PAGEBLOCK_PAGES)
-  for (let i = 0; i < state.pageblocks.length; i++) {
-    const type = state.pageblocks.charCodeAt(i) - 48
-    if (type < 0 || type >= MIGRATE_TYPES) continue
-    c.words[first + i] = (c.words[first + i]! & ~BLOCK_TYPE_MASK) | type
-    if (type === 4) c.words[zone + ZONE_CMA_PAGES]! += PAGEBLOCK_PAGES
-    if (type === 5) c.words[zone + ZONE_NR_ISOLATE]! += 1
-  }
-}
-
-function loadFreeLists(c: BuddyContext, zone: number, pcp: number, state: ZoneState): void {
-  const words = c.words
-  let free = 0
-  let cma = 0
-  for (const [order, types] of Object.entries(state.freeLists)) {
-    for (const [type, pfns] of Object.entries(types)) {
-      for (const pfn of pfns) {
-        place(c, zone, pfn, Number(order), PAGE_BUDDY, freeList(zone, Number(order), Number(type)))
-      }
-      words[zone + ZONE_NR_FREE + Number(order)]! += pfns.length
-      const pages = pfns.length << Number(order)
-      if (type !== '5') free += pages
-      if (type === '4') cma += pages
-    }
-  }
-  // What the stored counter lacks is pending with the CPU.
-  words[zone + ZONE_FREE_PAGES] = state.free
-  words[pcp + PCP_DIFF + NR_FREE_PAGES] = free - state.free
-  words[zone + ZONE_FREE_CMA] = cma
-  words[pcp + PCP_DIFF + NR_FREE_CMA] = 0
-}
-
-function loadPcp(c: BuddyContext, zone: number, pcp: number, state: ZoneState): void {
-  for (const [key, pfns] of Object.entries(state.pcp.lists)) {
-    const index = Number(key)
-    const order = pcpListOrder(index)
-    // The record does not tell the type a page goes back to: take that of its list.
-    const type = index % MIGRATE_PCPTYPES
-    const mark = (type + 1) << PAGE_PCP_SHIFT
-    for (const pfn of pfns) place(c, zone, pfn, order, mark, pcp + PCP_LISTS + index * 2)
-    c.words[pcp + PCP_COUNT]! += pfns.length << order
-  }
-}
-
-function place(
-  c: BuddyContext,
-  zone: number,
-  pfn: number,
-  order: number,
-  mark: number,
-  list: number,
-): void {
-  const size = 1 << order
-  const inside = pfn >= 0 && pfn + size <= c.maxPfn && zoneAt(c, pfn) === zone
-  if (!Number.isInteger(pfn) || pfn % size !== 0 || !inside) {
-    throw new InvalidArgument('free block', pfn, `an order-${order} block of the zone`)
-  }
-  const record = pageRecord(pfn)
-  if (c.words[record + PAGE_FLAGS] !== 0) {
-    throw new InvalidArgument('free block', pfn, 'on one list only')
-  }
-  c.words[record + PAGE_FLAGS] = mark | (order << PAGE_ORDER_SHIFT)
-  listAddTail(c.words, list, record)
 }

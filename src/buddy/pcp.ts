@@ -18,14 +18,7 @@
  */
 
 import { PAGEBLOCK_ORDER } from '../base/units'
-import {
-  flagsOrder,
-  PAGE_ORDER_SHIFT,
-  PAGE_PCP_MASK,
-  PAGE_PCP_SHIFT,
-  pageRecord,
-  recordPfn,
-} from '../page/memmap'
+import { flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_MOVABLE, MIGRATE_PCPTYPES } from '../page/migratetype'
 import { addEvent, addZoneCounter } from '../state/counters'
 import { listAddHead, listAddTail, listRemove } from '../state/lists'
@@ -34,6 +27,8 @@ import {
   NR_FREE_PAGES,
   NR_PCP_LISTS,
   PAGE_FLAGS,
+  PAGE_ORDER_SHIFT,
+  PAGE_REFS,
   PCP_BATCH,
   PCP_COUNT,
   PCP_FREE_FACTOR,
@@ -107,7 +102,7 @@ function refill(
     taken += 1
     const record = pageRecord(pfn)
     listAddTail(words, head, record)
-    if (cachedType(words[record + PAGE_FLAGS]!) === MIGRATE_CMA) {
+    if (words[record + PAGE_REFS] === -1 - MIGRATE_CMA) {
       addZoneCounter(words, zone, pcp, NR_FREE_CMA, -(1 << order))
     }
   }
@@ -132,7 +127,8 @@ export function putOnPcp(
   const words = c.words
   const record = pageRecord(pfn)
   const index = pcpListIndex(order, type < MIGRATE_PCPTYPES ? type : MIGRATE_MOVABLE)
-  words[record + PAGE_FLAGS] = (order << PAGE_ORDER_SHIFT) | ((type + 1) << PAGE_PCP_SHIFT)
+  words[record + PAGE_FLAGS] = order << PAGE_ORDER_SHIFT
+  words[record + PAGE_REFS] = -1 - type
   addEvent(words, pcp + PCP_PGFREE, 1 << order)
   listAddHead(words, pcp + PCP_LISTS + (index << 1), record)
   const count = words[pcp + PCP_COUNT]! + (1 << order)
@@ -182,19 +178,16 @@ export function drainPcp(
     const head = pcp + PCP_LISTS + (index << 1)
     while (left > 0 && words[head] !== head) {
       const record = words[head + 1]!
-      const flags = words[record + PAGE_FLAGS]!
-      const order = flagsOrder(flags)
+      const order = flagsOrder(words[record + PAGE_FLAGS]!)
+      const cached = -1 - words[record + PAGE_REFS]!
       listRemove(words, record)
       left -= 1 << order
       words[pcp + PCP_COUNT]! -= 1 << order
       const pfn = recordPfn(record)
-      const type = words[zone + ZONE_NR_ISOLATE] === 0 ? cachedType(flags) : blockType(c, pfn)
+      const type = words[zone + ZONE_NR_ISOLATE] === 0 ? cached : blockType(c, pfn)
+      words[record + PAGE_REFS] = 0
       freeOnePage(c, zone, pfn, order, type, false)
       if (c.tracing) c.trace.pcpuDrain(pfn, order, type)
     }
   }
-}
-
-function cachedType(flags: number): number {
-  return ((flags & PAGE_PCP_MASK) >>> PAGE_PCP_SHIFT) - 1
 }

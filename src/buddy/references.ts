@@ -2,7 +2,7 @@
 
 import { KernelBug } from '../base/errors'
 import type { Pfn } from '../base/units'
-import { compoundHead, flagsOrder, PAGE_BUDDY, PAGE_PCP_MASK, pageRecord } from '../page/memmap'
+import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import { PAGE_FLAGS, PAGE_REFS } from '../state/schema'
 import { zoneOfPfn } from '../zone/zones'
@@ -44,8 +44,7 @@ function usedHead(c: BuddyContext, pfn: number): number {
   if (zoneOfPfn(c.words, pfn) < 0) throw outsideMemory(pfn)
   const head = compoundHead(c.words, pfn as Pfn)
   const flags = c.words[pageRecord(head) + PAGE_FLAGS]!
-  const free = (flags & (PAGE_BUDDY | PAGE_PCP_MASK)) !== 0
-  if (free || (flags & PG_RESERVED) !== 0 || c.words[pageRecord(head) + PAGE_REFS]! <= 0) {
+  if ((flags & PG_RESERVED) !== 0 || c.words[pageRecord(head) + PAGE_REFS]! <= 0) {
     throw new KernelBug('NOT_REFERENCED', `pfn 0x${pfn.toString(16)} has no reference`, [
       'VM_BUG_ON_PAGE(page_ref_count(page) == 0)',
     ])

@@ -6,11 +6,11 @@
  */
 
 import { MAX_ORDER } from '../base/units'
-import { flagsOrder, PAGE_BUDDY, PAGE_ORDER_SHIFT, PAGE_PCP_MASK, pageRecord } from '../page/memmap'
+import { flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE } from '../page/migratetype'
 import { addFreePages } from '../state/counters'
 import { listAddHead } from '../state/lists'
-import { PAGE_FLAGS, PAGE_REFS, ZONE_NR_FREE } from '../state/schema'
+import { PAGE_BUDDY, PAGE_FLAGS, PAGE_ORDER_SHIFT, PAGE_REFS, ZONE_NR_FREE } from '../state/schema'
 import { type BuddyContext, currentPcp } from './context'
 import { drainAll } from './drain'
 import { blockType, freeBlockOrder, freeList, removeFreeBlock, zoneAt } from './freeArea'
@@ -39,7 +39,7 @@ function freeHead(c: BuddyContext, pfn: number): number {
   for (let order = 0; order < MAX_ORDER; order++) {
     const head = pfn & -(1 << order)
     const flags = c.words[pageRecord(head) + PAGE_FLAGS]!
-    if ((flags & (PAGE_BUDDY | PAGE_PCP_MASK)) === 0) continue
+    if ((flags & PAGE_BUDDY) === 0 && c.words[pageRecord(head) + PAGE_REFS]! >= 0) continue
     if (head + (1 << flagsOrder(flags)) > pfn) return head
   }
   return -1

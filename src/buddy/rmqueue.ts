@@ -4,18 +4,13 @@
  * Source: spec/page-allocator.md §5.4, §5.6, §9.4.
  */
 
-import {
-  ALLOC_CMA,
-  ALLOC_HIGHATOMIC,
-  ALLOC_NON_BLOCK,
-  ALLOC_OOM,
-} from '../page/allocFlags'
-import { PAGE_PCP_MASK, PAGE_PCP_SHIFT, pageRecord } from '../page/memmap'
+import { ALLOC_CMA, ALLOC_HIGHATOMIC, ALLOC_NON_BLOCK, ALLOC_OOM } from '../page/allocFlags'
+import { pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_HIGHATOMIC, MIGRATE_MOVABLE } from '../page/migratetype'
 import { addEvent, addFreePages } from '../state/counters'
 import {
   CPU_NODE,
-  PAGE_FLAGS,
+  PAGE_REFS,
   PCP_FREE_FACTOR,
   PCP_NUMA_FOREIGN,
   PCP_NUMA_HIT,
@@ -81,8 +76,7 @@ function takeFromFreeArea(
     pfn = takeSmallest(c, zone, order, MIGRATE_HIGHATOMIC)
   }
   if (pfn < 0) return -1
-  const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]!
-  const fromCma = (flags & PAGE_PCP_MASK) === (MIGRATE_CMA + 1) << PAGE_PCP_SHIFT
+  const fromCma = c.words[pageRecord(pfn) + PAGE_REFS] === -1 - MIGRATE_CMA
   addFreePages(c.words, zone, pcp, -(1 << order), fromCma)
   return pfn
 }

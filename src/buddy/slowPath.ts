@@ -20,7 +20,6 @@ import {
   ALLOC_OOM,
   ALLOC_WMARK_HIGH,
   ALLOC_WMARK_MIN,
-  gfpToAllocFlags,
 } from '../page/allocFlags'
 import {
   __GFP_ATOMIC,
@@ -35,7 +34,7 @@ import {
   __GFP_RETRY_MAYFAIL,
   __GFP_THISNODE,
 } from '../page/gfp'
-import { formatGfp } from '../page/gfpText'
+import { gfpToAllocFlags } from '../page/gfpAllocFlags'
 import { MIGRATE_MOVABLE } from '../page/migratetype'
 import { addEvent } from '../state/counters'
 import {
@@ -46,6 +45,7 @@ import {
   EVENT_COMPACT_SUCCESS,
   EVENT_OOM_KILL,
   PCP_DIFF,
+  PCP_WORDS,
   ZONE_BOOST,
   ZONE_FREE_PAGES,
   ZONE_MANAGED,
@@ -53,21 +53,17 @@ import {
   ZONE_PCP,
   ZONE_WMARK,
   ZONE_WORDS_SHIFT,
-  PCP_WORDS,
 } from '../state/schema'
 import { zoneWatermarkOk } from '../zone/watermarkTest'
-import { firstZone, mayUse, type Nodemask, takeFromZonelist } from './zonelistWalk'
-import { reportFailure } from './allocReport'
+import type { BuddyContext } from './context'
 import {
-  type BuddyContext,
   CONTEXT_INTERRUPT,
   CONTEXT_MEMALLOC,
   CONTEXT_OOM_VICTIM,
   CONTEXT_REALTIME,
-  contextBits,
-} from './context'
-import { unreserveHighatomic } from './fallback'
+} from './contextBits'
 import { drainAll } from './drain'
+import { unreserveHighatomic } from './fallback'
 import type { PressureRequest } from './pressureOps'
 import {
   WARN_ATOMIC_RECLAIM,
@@ -76,6 +72,7 @@ import {
   WARN_NOFAIL_NONBLOCK,
   warnOnce,
 } from './warnings'
+import { firstZone, mayUse, type Nodemask, takeFromZonelist } from './zonelistWalk'
 
 /** Rounds of reclaim without progress before a request gives up. */
 const MAX_RECLAIM_RETRIES = 16
@@ -166,10 +163,12 @@ export function allocSlow(
     const last = lastResort(c, r)
     if (last >= 0) return last
     if (r.progress === 0) {
-      throw new OutOfMemory(`no memory for order:${order}, mode:${formatGfp(gfp)}, which may not fail`)
+      throw new OutOfMemory(
+        `no memory for order:${order}, mode:0x${gfp.toString(16)}, which may not fail`,
+      )
     }
   }
-  reportFailure(c, gfp, order, highest, nodemask)
+  c.log.failure(c, gfp, order, highest, nodemask)
   return -1
 }
 
@@ -218,7 +217,10 @@ function untilNoPage(c: BuddyContext, r: SlowRequest): number {
     pfn = killAndTry(c, r)
     if (pfn >= 0) return pfn
     if (pfn !== OOM_PROGRESS) return -1
-    if (contextHas(c, CONTEXT_OOM_VICTIM) && ((flags & ALLOC_OOM) !== 0 || r.has(__GFP_NOMEMALLOC))) {
+    if (
+      contextHas(c, CONTEXT_OOM_VICTIM) &&
+      ((flags & ALLOC_OOM) !== 0 || r.has(__GFP_NOMEMALLOC))
+    ) {
       return -1
     }
     r.noProgress = 0
@@ -232,7 +234,7 @@ function attempt(c: BuddyContext, r: SlowRequest, gfp: number, flags: number): n
 }
 
 function contextHas(c: BuddyContext, bit: number): boolean {
-  return (contextBits(c) & bit) !== 0
+  return (c.contextBits & bit) !== 0
 }
 
 /** The reserves that override the watermarks altogether: 0 for most requests. */
@@ -249,7 +251,8 @@ function wakeKswapds(c: BuddyContext, r: SlowRequest): void {
   let last = -1
   for (let at = r.start; words[at] !== 0; at++) {
     const zone = words[at]!
-    if (!mayUse(words, zone, r.highestZone, r.nodemask) || words[zone + ZONE_MANAGED] === 0) continue
+    if (!mayUse(words, zone, r.highestZone, r.nodemask) || words[zone + ZONE_MANAGED] === 0)
+      continue
     const node = words[zone + ZONE_NODE]!
     if (node !== last) c.pressure.wakeKswapd(node, r.order, r.highestZone, r.gfp)
     last = node

@@ -1,5 +1,6 @@
 /** Free memory at a glance, from the counts of free blocks. Source: spec/page-allocator.md §9.7. */
 
+import { checkInteger } from '../base/errors'
 import { MAX_ORDER } from '../base/units'
 import { zoneCounter } from '../state/counters'
 import {
@@ -10,9 +11,10 @@ import {
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
 import { fragmentationIndex, unusableIndex } from '../zone/fragmentation'
-import type { BuddyContext } from './context'
+import type { BuddyAllocator } from './buddyAllocator'
+import { checkOrder } from './checks'
 
-/** What {@link summarise} tells. */
+/** What {@link freeSummary} tells. */
 export interface FreeSummary {
   /** Pages handed to the allocator. */
   readonly managedPages: number
@@ -28,9 +30,15 @@ export interface FreeSummary {
   readonly fragmentationIndex: number
 }
 
-/** Sums up the zones of `node`, or of all nodes. */
-export function summarise(c: BuddyContext, order: number, node: number | undefined): FreeSummary {
+/**
+ * Free memory at a glance: of all zones, or of those of `node`. The indices are about blocks of
+ * `order`. Cost: the number of zones and orders.
+ */
+export function freeSummary(pages: BuddyAllocator, order = 0, node?: number): FreeSummary {
+  const c = pages.context
   const words = c.words
+  checkOrder(order)
+  if (node !== undefined) checkInteger('node', node, 0, c.nrNodes - 1)
   const freeBlocks = new Array<number>(MAX_ORDER).fill(0)
   let managedPages = 0
   let freePages = 0

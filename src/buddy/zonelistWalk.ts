@@ -11,11 +11,13 @@ import {
   ALLOC_WMARK_MASK,
 } from '../page/allocFlags'
 import { __GFP_COMP, __GFP_NOFAIL, __GFP_ZERO, __GFP_ZEROTAGS } from '../page/gfp'
-import { PAGE_ORDER_SHIFT, PAGE_PFMEMALLOC, pageRecord } from '../page/memmap'
+import { pageRecord } from '../page/memmap'
 import { PG_HEAD } from '../page/pageFlags'
 import {
   HEADER_ONLINE_NODES,
   PAGE_FLAGS,
+  PAGE_ORDER_SHIFT,
+  PAGE_PFMEMALLOC,
   PAGE_REFS,
   ZONE_BOOST,
   ZONE_INDEX,

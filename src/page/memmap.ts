@@ -3,12 +3,11 @@
  *
  * The flag word:
  *
- *     31           30..28      27..24  23      22..0
- *     pfmemalloc   pcp type+1  order   buddy   the kernel's page flags (PG_)
+ *     31           27..24  23      22..0
+ *     pfmemalloc   order   buddy   the kernel's page flags (PG_)
  *
  * - buddy: 1 the page heads a free block on a buddy list, 0 it does not.
  * - order: of the block that the page heads, free or in use; 0 elsewhere.
- * - pcp type+1: 0 the page is on no CPU's list; else the migratetype it goes back to, plus 1.
  * - pfmemalloc: 1 the block was allocated with ALLOC_NO_WATERMARKS.
  *
  * Example: 0x03800000 heads a free block of order 3. An all-zero record is a page inside a block
@@ -18,32 +17,21 @@
  *         multiple of its block.
  * PAGE-2: every other page of a free block, and every tail page of a block in use that was given no
  *         reference of its own, has an all-zero flag word.
- * PAGE-3: a page on a CPU's list has no references.
+ * PAGE-3: a page that heads a block on a CPU's list has a negative count of references: -1 less the
+ *         migratetype that it goes back to.
  */
 
 import type { Pfn } from '../base/units'
 import {
   HEADER_WORDS,
+  PAGE_BUDDY,
   PAGE_FLAGS,
+  PAGE_ORDER_MASK,
+  PAGE_ORDER_SHIFT,
   PAGE_REFS,
   PAGE_WORDS_SHIFT,
 } from '../state/schema'
 import { PG_HEAD } from './pageFlags'
-
-/** The page heads a free block on a buddy list. */
-export const PAGE_BUDDY = 0x800000
-/** Place of the order in the flag word. */
-export const PAGE_ORDER_SHIFT = 24
-/** The order's bits. */
-export const PAGE_ORDER_MASK = 0x0f000000
-/** Place of the cached migratetype, plus 1, of a page on a CPU's list. */
-export const PAGE_PCP_SHIFT = 28
-/** Its bits: all zero when the page is on no CPU's list. */
-export const PAGE_PCP_MASK = 0x70000000
-/** The block came from reserves that ignore the watermarks. */
-export const PAGE_PFMEMALLOC = -0x80000000
-/** The bits that are the kernel's own page flags. */
-export const PAGE_KERNEL_FLAGS = 0x7fffff
 
 /** Offset of the record of frame `pfn`. */
 export function pageRecord(pfn: number): number {
@@ -69,7 +57,7 @@ export function blockHead(words: Int32Array, pfn: number): number {
     const head = pfn & -(1 << order)
     const record = pageRecord(head)
     const flags = words[record + PAGE_FLAGS]!
-    const heads = (flags & (PAGE_BUDDY | PAGE_PCP_MASK)) !== 0 || words[record + PAGE_REFS]! > 0
+    const heads = (flags & PAGE_BUDDY) !== 0 || words[record + PAGE_REFS] !== 0
     if (heads && head + (1 << flagsOrder(flags)) > pfn) return head
   }
   return -1

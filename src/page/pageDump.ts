@@ -1,9 +1,9 @@
 /** The kernel's dump of a page and its report of a page in a bad state. Source: spec §7.7. */
 
-import { PAGE_FLAGS, PAGE_REFS } from '../state/schema'
-import { compoundHead, flagsOrder, PAGE_BUDDY, PAGE_KERNEL_FLAGS, pageRecord } from './memmap'
-import { PG_HEAD, formatPageFlags } from './pageFlags'
 import type { Pfn } from '../base/units'
+import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'
+import { compoundHead, flagsOrder, pageRecord } from './memmap'
+import { formatPageFlags, PG_HEAD } from './pageFlags'
 
 /** Address of the first `struct page`, without randomisation. */
 const VMEMMAP = 0xffffea0000000000n
@@ -46,7 +46,9 @@ export function pageDump(words: Int32Array, pfn: number, place: PagePlace): stri
     )
   }
   const kernelFlags =
-    BigInt(flags & PAGE_KERNEL_FLAGS) | (BigInt(place.node) << 58n) | (BigInt(place.zoneIndex) << 56n)
+    BigInt(flags & PAGE_KERNEL_FLAGS) |
+    (BigInt(place.node) << 58n) |
+    (BigInt(place.zoneIndex) << 56n)
   const names = formatPageFlags(flags & PAGE_KERNEL_FLAGS)
   lines.push(
     `flags: 0x${kernelFlags.toString(16)}(${names === '' ? '' : `${names}|`}` +

@@ -4,7 +4,12 @@ import {
   NR_FREE_CMA,
   NR_FREE_PAGES,
   PCP_DIFF,
+  PCP_FAST_HITS,
+  PCP_NUMA_HIT,
+  PCP_NUMA_LOCAL,
+  PCP_PGALLOC,
   PCP_STAT_THRESHOLD,
+  ZONE_QUIET,
   ZONE_STAT,
 } from './schema'
 
@@ -23,6 +28,7 @@ export function addZoneCounter(
   const threshold = words[pcp + PCP_STAT_THRESHOLD]!
   if (sum > threshold || sum < -threshold) {
     words[zone + ZONE_STAT + item]! += sum
+    words[zone + ZONE_QUIET] = 0
     words[pcp + PCP_DIFF + item] = 0
   } else {
     words[pcp + PCP_DIFF + item] = sum
@@ -56,6 +62,12 @@ export function addEvent(words: Int32Array, event: number, count: number): void 
     words[event] = sum & 0x7fffffff
     words[event + 1]! += 1
   }
+}
+
+/** The value of a CPU's event of a zone, PCP_PGALLOC and so on, with what the fast path has counted. */
+export function pcpEventCount(words: Int32Array, pcp: number, event: number): number {
+  const fast = event === PCP_PGALLOC || event === PCP_NUMA_HIT || event === PCP_NUMA_LOCAL
+  return eventCount(words, pcp + event) + (fast ? eventCount(words, pcp + PCP_FAST_HITS) : 0)
 }
 
 /** The value of the two-word event at `event`; exact below 2^53. */

@@ -7,6 +7,7 @@
  * record, and the constants below are those places (a bundler folds them). A record is named by the
  * offset of its first word, so `words[zone + ZONE_MANAGED]` is a field access. Tables whose length
  * depends on the machine start where the header says ({@link ./layout}).
+ * This file imports nothing: only then does the bundler fold constants into other files.
  *
  * A *link* is the offset of a record that begins with two words NEXT and PREV: a page record, or the
  * head of a list. Lists are circular through their head, so nothing is ever NIL.
@@ -87,8 +88,10 @@ export const HEADER_CURRENT_CPU = HEADER_TOTAL_CMA + 1
 export const HEADER_MOVABLE_ZONE = HEADER_CURRENT_CPU + 1
 /** One more than the highest PFN of zones 0, 1 and 2, for memory added later: three words. pfn (b) */
 export const HEADER_ZONE_LIMITS = HEADER_MOVABLE_ZONE + 1
+/** Changes when zonelists, mobility grouping or the allowed GFP flags do. (b) */
+export const HEADER_EPOCH = HEADER_ZONE_LIMITS + 3
 /** One more than the last column in use. */
-export const HEADER_END = HEADER_ZONE_LIMITS + 3
+export const HEADER_END = HEADER_EPOCH + 1
 
 /** Words of the header: fixed, more than the columns above. */
 export const HEADER_WORDS = 64
@@ -101,12 +104,41 @@ export const PAGE_NEXT = 0
 export const PAGE_PREV = PAGE_NEXT + 1
 /** The page's flag word, drawn in `page/memmap.ts`. bits (r; z while free) */
 export const PAGE_FLAGS = PAGE_PREV + 1
-/** References to the page; 0 while free and in the tail of a block. count (r) */
+/**
+ * References to the page: 0 in free areas and in the tail of a block; while the page heads a block on a
+ * CPU's list, -1 less the migratetype of the list that it goes back to. count (r; p while on a list)
+ */
 export const PAGE_REFS = PAGE_FLAGS + 1
 /** Words in a page record. */
 export const PAGE_WORDS = 4
 /** log2 of {@link PAGE_WORDS}. */
 export const PAGE_WORDS_SHIFT = 2
+
+// ---- The page's flag word, drawn in `page/memmap.ts`; its low 23 bits are the kernel's PG_ flags ----
+
+/** The page heads a free block on a buddy list. */
+export const PAGE_BUDDY = 0x800000
+/** Place of the order in the flag word. */
+export const PAGE_ORDER_SHIFT = 24
+/** The order's bits. */
+export const PAGE_ORDER_MASK = 0x0f000000
+/** The block came from reserves that ignore the watermarks. */
+export const PAGE_PFMEMALLOC = -0x80000000
+/** The bits that are the kernel's own page flags. */
+export const PAGE_KERNEL_FLAGS = 0x7fffff
+
+// ---- The pageblock's word, drawn in `zone/pageblock.ts` ----
+
+/** The migratetype's bits. */
+export const BLOCK_TYPE_MASK = 0x7
+/** Compaction found nothing in the block. */
+export const BLOCK_SKIP = 0x8
+/** The block's pages belong to several zones. */
+export const BLOCK_MIXED = 0x10
+/** The block lies in a section with memory. */
+export const BLOCK_PRESENT = 0x20
+/** Place of the zone number. */
+export const BLOCK_ZONE_SHIFT = 8
 
 // ---- Zone record ----
 
@@ -136,8 +168,14 @@ export const ZONE_HIGHATOMIC = ZONE_RESERVE + 4
 export const ZONE_NR_ISOLATE = ZONE_HIGHATOMIC + 1
 /** ZONE_BOOSTED_WATERMARK and ZONE_RECLAIM_ACTIVE. bits (z) */
 export const ZONE_FLAGS = ZONE_NR_ISOLATE + 1
+/**
+ * The epoch while a single page of any request may be taken from, or put on, a CPU's list with no
+ * further look: nothing has changed the zone's counts, marks or flags since a check found that. Else
+ * 0. (z)
+ */
+export const ZONE_QUIET = ZONE_FLAGS + 1
 /** Below this free count a reader must add the CPUs' pending deltas; 0: never. pages (b) */
-export const ZONE_DRIFT_MARK = ZONE_FLAGS + 1
+export const ZONE_DRIFT_MARK = ZONE_QUIET + 1
 /** Offset of CPU 0's page lists for this zone. (b) */
 export const ZONE_PCP = ZONE_DRIFT_MARK + 1
 /** Compaction attempts put off since the last deferral. count (z) */
@@ -210,8 +248,10 @@ export const PCP_NUMA_INTERLEAVE = PCP_NUMA_FOREIGN + 2
 export const PCP_NUMA_LOCAL = PCP_NUMA_INTERLEAVE + 2
 /** Event: allocations on another node than the CPU's. */
 export const PCP_NUMA_OTHER = PCP_NUMA_LOCAL + 2
+/** Event: pages that the fast path handed out; each counts as PGALLOC, NUMA_HIT and NUMA_LOCAL. */
+export const PCP_FAST_HITS = PCP_NUMA_OTHER + 2
 /** List heads, two words each, by list index: 14. link (p) */
-export const PCP_LISTS = PCP_NUMA_OTHER + 2
+export const PCP_LISTS = PCP_FAST_HITS + 2
 /** Page lists of a CPU and zone: 3 types × orders 0..3, then two of order 9. */
 export const NR_PCP_LISTS = 14
 /** One more than the last column in use. */
@@ -242,10 +282,8 @@ export const NODE_WORDS = 8
 
 /** The CPU's node. (b) */
 export const CPU_NODE = 0
-/** Context of the code that runs: CONTEXT_ bits. bits (c) */
-export const CPU_CONTEXT = CPU_NODE + 1
 /** Machine-wide events, two words each: {@link NR_VM_EVENTS} of them. (c) */
-export const CPU_EVENTS = CPU_CONTEXT + 1
+export const CPU_EVENTS = CPU_NODE + 1
 /** Machine-wide events kept for each CPU. */
 export const NR_VM_EVENTS = 10
 /** Event: direct reclaim entered, by the request's highest zone index: four. */

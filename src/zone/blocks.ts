@@ -13,6 +13,10 @@
 import { PAGEBLOCK_PAGES, SECTION_PAGES } from '../base/units'
 import { MIGRATE_MOVABLE } from '../page/migratetype'
 import {
+  BLOCK_MIXED,
+  BLOCK_PRESENT,
+  BLOCK_TYPE_MASK,
+  BLOCK_ZONE_SHIFT,
   HEADER_BLOCKS,
   HEADER_MAX_PFN,
   HEADER_MOBILITY_DISABLED,
@@ -27,13 +31,7 @@ import {
   ZONE_NODE,
   ZONE_START,
 } from '../state/schema'
-import {
-  BLOCK_MIXED,
-  BLOCK_PRESENT,
-  BLOCK_TYPE_MASK,
-  BLOCK_ZONE_SHIFT,
-  blockWord,
-} from './pageblock'
+import { blockWord } from './pageblock'
 import { zoneEnd, zoneNumber, zoneRecord } from './zones'
 
 /** A run of memory `[start, end)` in one zone, and the hole `[hole, start)` before it. */

@@ -6,7 +6,7 @@
 
 import { InvalidArgument } from '../base/errors'
 import { MAX_ORDER_PAGES, PAGE_SIZE } from '../base/units'
-import type { PfnRange } from './spans'
+import type { MovablePolicy, PfnRange } from './spans'
 
 /** Number, then a suffix. The number is hexadecimal after 0x, octal after 0, else decimal. */
 const MEM_SIZE = /^(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)$/i
@@ -31,13 +31,31 @@ export function parseMemSize(text: string): number {
   return bytes
 }
 
+/** How much memory is to be Movable: both as on a kernel's command line, `'512M'` or `'30%'`, or bytes. */
+export interface MovableMemory {
+  /** `kernelcore=`: what must stay outside Movable zones. */
+  readonly kernelcore?: string | number
+  /** `movablecore=`: what Movable zones should hold. */
+  readonly movablecore?: string | number
+}
+
+/**
+ * The policy of `kernelcore=` and `movablecore=`, for an allocator's option `movable`. With both, the
+ * larger kernel part counts.
+ * @throws InvalidArgument, when the allocator is made, for sizes that cannot be read.
+ */
+export function movableMemory(memory: MovableMemory): MovablePolicy {
+  return (ranges, nodes, usableStart) =>
+    movableStarts(ranges, nodes, usableStart, memory.kernelcore, memory.movablecore)
+}
+
 /**
  * First PFN of every node's Movable zone, by node id; 0 for a node without one.
  *
  * `usableStart` is the lowest PFN that the zone they are carved from may hold. Kernel memory is
  * spread evenly over the nodes with memory, and what a small node cannot take goes to the others.
  */
-export function movableStarts(
+function movableStarts(
   ranges: readonly PfnRange[],
   nodes: number,
   usableStart: number,

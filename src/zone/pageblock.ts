@@ -15,18 +15,7 @@
  */
 
 import { PAGEBLOCK_ORDER } from '../base/units'
-import { HEADER_BLOCKS } from '../state/schema'
-
-/** The migratetype's bits. */
-export const BLOCK_TYPE_MASK = 0x7
-/** Compaction found nothing in the block. */
-export const BLOCK_SKIP = 0x8
-/** The block's pages belong to several zones. */
-export const BLOCK_MIXED = 0x10
-/** The block lies in a section with memory. */
-export const BLOCK_PRESENT = 0x20
-/** Place of the zone number. */
-export const BLOCK_ZONE_SHIFT = 8
+import { BLOCK_TYPE_MASK, HEADER_BLOCKS } from '../state/schema'
 
 /** Offset of the word of the pageblock that holds `pfn`. */
 export function blockWord(words: Int32Array, pfn: number): number {

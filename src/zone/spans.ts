@@ -12,7 +12,6 @@
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER_PAGES } from '../base/units'
 import { NR_ZONES } from '../state/schema'
-import { movableStarts } from './movableCore'
 import { ZONE_MOVABLE } from './zones'
 
 /** A run of page frames `[start, end)`. */
@@ -44,6 +43,16 @@ export const ZONES_I386: ZoneProfile = { highmem: true, limits: [4096, 229376, I
 /** Everything is Normal. */
 export const ZONES_FLAT: ZoneProfile = { highmem: false, limits: [0, 0, Infinity] }
 
+/**
+ * Decides where Movable zones start: the first PFN by node, 0 for a node without one. `usableStart` is
+ * the lowest PFN that the zone they are carved from may hold. `movableMemory` makes one.
+ */
+export type MovablePolicy = (
+  ranges: readonly PfnRange[],
+  nodes: number,
+  usableStart: number,
+) => readonly number[]
+
 /** What {@link computeSpans} works from. */
 export interface SpanInput {
   /** Memory, PFNs rounded inwards: ascending, not empty, not overlapping. */
@@ -52,10 +61,8 @@ export interface SpanInput {
   readonly nodes: number
   /** The zones; {@link ZONES_X86_64}, {@link ZONES_I386}, {@link ZONES_FLAT} or your own. */
   readonly limits: ZoneProfile
-  /** `kernelcore=` as on the command line, or bytes: what must stay outside Movable zones. */
-  readonly kernelcore?: string | number
-  /** `movablecore=` as on the command line, or bytes: what Movable zones should hold. */
-  readonly movablecore?: string | number
+  /** Where Movable zones start; without it there are none. */
+  readonly movable?: MovablePolicy
 }
 
 /** Span of one zone. */
@@ -103,7 +110,7 @@ export function computeSpans(input: SpanInput): Spans {
     if (span !== undefined && span.start < span.end) movableZone = index
   }
   const usableStart = possible[movableZone]?.start ?? 0
-  const movable = movableStarts(ranges, nodes, usableStart, input.kernelcore, input.movablecore)
+  const movable = input.movable?.(ranges, nodes, usableStart) ?? []
   const spans: NodeSpan[] = []
   for (let node = 0; node < nodes; node++) {
     spans.push(nodeSpan(ranges, node, possible, movable[node] ?? 0))

@@ -11,6 +11,10 @@ import { InvalidArgument } from '../base/errors'
 import { MAX_ORDER } from '../base/units'
 import { listInit } from '../state/lists'
 import {
+  BLOCK_MIXED,
+  BLOCK_PRESENT,
+  BLOCK_ZONE_SHIFT,
+  HEADER_EPOCH,
   HEADER_HIGHMEM,
   HEADER_MAX_PFN,
   HEADER_MOVABLE_ZONE,
@@ -38,13 +42,14 @@ import {
   ZONE_NODE,
   ZONE_PCP,
   ZONE_PRESENT,
+  ZONE_QUIET,
   ZONE_SPANNED,
   ZONE_START,
   ZONE_WMARK,
   ZONE_WORDS,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
-import { BLOCK_MIXED, BLOCK_PRESENT, BLOCK_ZONE_SHIFT, blockWord } from './pageblock'
+import { blockWord } from './pageblock'
 
 /** Zone names as the kernel prints them, on a machine with or without high memory. */
 export type ZoneName = 'DMA' | 'DMA32' | 'Normal' | 'HighMem' | 'Movable'
@@ -90,6 +95,14 @@ export function zoneRecord(words: Int32Array, node: number, index: number): numb
 /** Record of node `node`. */
 export function nodeRecord(words: Int32Array, node: number): number {
   return words[HEADER_NODES]! + node * NODE_WORDS
+}
+
+/** Begins an epoch: what fast paths have found out about zones holds no longer. */
+export function nextEpoch(words: Int32Array): void {
+  words[HEADER_EPOCH]! += 1
+  for (let number = 0; number < nrZones(words); number++) {
+    words[zoneRecord(words, 0, number) + ZONE_QUIET] = 0
+  }
 }
 
 /** Zones with a record: four a node, populated or not. */

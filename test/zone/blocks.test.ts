@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { HEADER_MOBILITY_DISABLED } from '../../src/state/schema'
-import { initPageblocks, mappedPages } from '../../src/zone/blocks'
-import { zoneLog } from '../../src/zone/bootLog'
 import {
   BLOCK_MIXED,
   BLOCK_PRESENT,
   BLOCK_ZONE_SHIFT,
-  blockWord,
-  pageblockType,
-} from '../../src/zone/pageblock'
+  HEADER_MOBILITY_DISABLED,
+} from '../../src/state/schema'
+import { initPageblocks, mappedPages } from '../../src/zone/blocks'
+import { zoneLog } from '../../src/zone/bootLog'
+import { movableMemory } from '../../src/zone/movableCore'
+import { blockWord, pageblockType } from '../../src/zone/pageblock'
 import { setupZones } from '../../src/zone/setup'
 import { computeSpans, ZONES_FLAT, ZONES_I386, ZONES_X86_64 } from '../../src/zone/spans'
 import { isHighmem, zoneName, zoneOfPfn, zoneRecord } from '../../src/zone/zones'
@@ -90,7 +90,7 @@ describe('zones', () => {
       ranges: [{ start: 0, end: 262144, node: 0 }],
       nodes: 1,
       limits: ZONES_I386,
-      movablecore: '64M',
+      movable: movableMemory({ movablecore: '64M' }),
     })
     const words = stateOf(spans)
     const zones = [0, 1, 2, 3].map((index) => zoneRecord(words, 0, index))
@@ -108,7 +108,12 @@ describe('zones', () => {
 
   it('carve Movable from Normal when there is no high memory', () => {
     const ranges = [{ start: 0, end: 131072, node: 0 }]
-    const words = stateFor({ ranges, nodes: 1, limits: ZONES_I386, movablecore: '64M' })
+    const words = stateFor({
+      ranges,
+      nodes: 1,
+      limits: ZONES_I386,
+      movable: movableMemory({ movablecore: '64M' }),
+    })
     expect(isHighmem(words, zoneRecord(words, 0, 3))).toBe(false)
   })
 })

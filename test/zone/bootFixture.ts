@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { formatState, stateWords } from '../../src/state/layout'
 import { HEADER_TOTAL_RAM, ZONE_MANAGED } from '../../src/state/schema'
+import { movableMemory } from '../../src/zone/movableCore'
 import { setupZones, type Topology } from '../../src/zone/setup'
 import {
   computeSpans,
@@ -74,8 +75,10 @@ export function fixtureSpans(fixture: BootFixture): Spans {
     ranges,
     nodes: Math.max(...ranges.map((range) => range.node)) + 1,
     limits: ZONES_X86_64,
-    ...(kernelcore === undefined ? {} : { kernelcore }),
-    ...(movablecore === undefined ? {} : { movablecore }),
+    movable: movableMemory({
+      ...(kernelcore === undefined ? {} : { kernelcore }),
+      ...(movablecore === undefined ? {} : { movablecore }),
+    }),
   })
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { noLog } from '../../src/base/log'
 import {
+  BLOCK_PRESENT,
   HEADER_MIN_FREE_KBYTES,
   HEADER_MOBILITY_DISABLED,
   PCP_BATCH,
@@ -17,7 +18,7 @@ import {
   ZONE_WMARK,
 } from '../../src/state/schema'
 import { memoryLog, zoneLog } from '../../src/zone/bootLog'
-import { BLOCK_PRESENT, blockWord, pageblockType } from '../../src/zone/pageblock'
+import { blockWord, pageblockType } from '../../src/zone/pageblock'
 import { bootPcpLimits } from '../../src/zone/pcpLimits'
 import { writeMinFreeKbytes, writeWatermarkScaleFactor } from '../../src/zone/sysctl'
 import { recomputeAll, startHugePages } from '../../src/zone/watermark'

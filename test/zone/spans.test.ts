@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument } from '../../src/base/errors'
-import { parseMemSize } from '../../src/zone/movableCore'
+import { type MovableMemory, movableMemory, parseMemSize } from '../../src/zone/movableCore'
 import {
-  computeSpans,
+  computeSpans as computeSpansBy,
   type PfnRange,
+  type SpanInput,
   ZONES_FLAT,
   ZONES_I386,
   ZONES_X86_64,
@@ -14,6 +15,19 @@ const GUEST: PfnRange[] = [
   { start: 1, end: 0x9f, node: 0 },
   { start: 0x100, end: 0x3ffe0, node: 0 },
 ]
+/** computeSpans, with kernelcore= and movablecore= as the words that they are. */
+function computeSpans({
+  kernelcore,
+  movablecore,
+  ...input
+}: SpanInput & MovableMemory): ReturnType<typeof computeSpansBy> {
+  const words = {
+    ...(kernelcore === undefined ? {} : { kernelcore }),
+    ...(movablecore === undefined ? {} : { movablecore }),
+  }
+  return computeSpansBy({ ...input, movable: movableMemory(words) })
+}
+
 const NOTHING = { start: 0, spanned: 0, present: 0 }
 
 describe('computeSpans', () => {

@@ -20,6 +20,7 @@ import {
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
+import { movableMemory } from '../../src/zone/movableCore'
 import { bootPcpLimits, pcpBatch, setupStatThresholds } from '../../src/zone/pcpLimits'
 import { ZONES_I386, ZONES_X86_64 } from '../../src/zone/spans'
 import {
@@ -141,7 +142,7 @@ describe('full recompute', () => {
       ],
       nodes: 1,
       limits: ZONES_X86_64,
-      movablecore: '256M',
+      movable: movableMemory({ movablecore: '256M' }),
     })
     buildZonelists(words, true)
     // 187280 to 187391 and 60864 to 61119 give the reserves 731 and 969, 237.
@@ -265,7 +266,7 @@ describe('watermarks', () => {
       ranges: [{ start: 0, end: 524288, node: 0 }],
       nodes: 1,
       limits: ZONES_I386,
-      movablecore: '256M',
+      movable: movableMemory({ movablecore: '256M' }),
     })
     buildZonelists(words, true)
     setManaged(words, [4000, 220000, 229376, 20000])

@@ -7,6 +7,7 @@ import {
   ZONE_NODE,
   ZONE_WMARK,
 } from '../../src/state/schema'
+import { movableMemory } from '../../src/zone/movableCore'
 import type { Topology } from '../../src/zone/setup'
 import { ZONES_FLAT, ZONES_X86_64 } from '../../src/zone/spans'
 import {
@@ -109,7 +110,7 @@ describe('zonelists', () => {
       ],
       nodes: 2,
       limits: ZONES_X86_64,
-      movablecore: '40M',
+      movable: movableMemory({ movablecore: '40M' }),
     })
     buildZonelists(words, true)
     expect(entries(words, 0, 0)).toEqual(['0.1', '0.0', '1.3', '1.2'])

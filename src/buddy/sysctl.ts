@@ -16,7 +16,7 @@ import {
   writeWatermarkBoostFactor,
   writeWatermarkScaleFactor,
 } from '../zone/sysctl'
-import type { BuddyContext } from './context'
+import type { BuddyAllocator } from './buddyAllocator'
 
 /** Tunables of the page allocator, named as under `/proc/sys/vm`. */
 export type SysctlName =
@@ -26,9 +26,21 @@ export type SysctlName =
   | 'lowmem_reserve_ratio'
   | 'percpu_pagelist_high_fraction'
 
+/**
+ * Reads a tunable or, with a value, writes it and recomputes what depends on it. Returns its value.
+ * @throws InvalidArgument for an unknown name or a value out of range; nothing is changed.
+ */
+export function sysctl(
+  pages: BuddyAllocator,
+  name: SysctlName,
+  value?: number | readonly number[],
+): number | readonly number[] {
+  if (value !== undefined) writeSysctl(pages.context.words, name, value)
+  return readSysctl(pages.context.words, name)
+}
+
 /** The value of a tunable. */
-export function readSysctl(c: BuddyContext, name: SysctlName): number | readonly number[] {
-  const words = c.words
+function readSysctl(words: Int32Array, name: SysctlName): number | readonly number[] {
   switch (name) {
     case 'min_free_kbytes':
       return words[HEADER_MIN_FREE_KBYTES]!
@@ -49,12 +61,7 @@ export function readSysctl(c: BuddyContext, name: SysctlName): number | readonly
  * Writes a tunable and recomputes what depends on it.
  * @throws InvalidArgument for a value out of range.
  */
-export function writeSysctl(
-  c: BuddyContext,
-  name: SysctlName,
-  value: number | readonly number[],
-): void {
-  const words = c.words
+function writeSysctl(words: Int32Array, name: SysctlName, value: number | readonly number[]): void {
   if (name === 'lowmem_reserve_ratio') {
     if (typeof value === 'number') throw new InvalidArgument(name, value, 'an array of ratios')
     writeLowmemReserveRatio(words, value)

@@ -1,0 +1,62 @@
+/** Checks of arguments, shared by everything that users call. */
+
+import { checkInteger, InvalidArgument } from '../base/errors'
+import { MAX_ORDER } from '../base/units'
+import { __GFP_NOWARN } from '../page/gfp'
+import { CPU_NODE, NODE_ONLINE, NODE_WORDS } from '../state/schema'
+import type { BuddyContext } from './context'
+import { outsideMemory } from './free'
+import { WARN_ORDER, warnOnce } from './warnings'
+import type { Nodemask } from './zonelistWalk'
+
+/** Any node: the current CPU's is preferred. */
+export const NUMA_NO_NODE = -1
+
+/** MOVABLE and RECLAIMABLE: together they mean nothing. */
+const MOBILITY_BITS = 0x18
+
+/** Checks a request; false for an order that no block has, after a warning. */
+export function checkRequest(c: BuddyContext, gfp: number, order: number): boolean {
+  if (gfp >>> 0 !== gfp) throw new InvalidArgument('gfp', gfp, 'a GFP mask, 0 to 0xffffffff')
+  if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
+    throw new InvalidArgument('gfp', gfp, 'a mask without MOVABLE and RECLAIMABLE together')
+  }
+  if (order >>> 0 !== order) throw new InvalidArgument('order', order, 'an integer from 0 to 10')
+  if (order < MAX_ORDER) return true
+  if ((gfp & __GFP_NOWARN) === 0) warnOnce(c, WARN_ORDER)
+  return false
+}
+
+/** Throws unless blocks of `order` exist. */
+export function checkOrder(order: number): void {
+  checkInteger('order', order, 0, MAX_ORDER - 1)
+}
+
+/**
+ * Throws unless `pfn` has a record.
+ * @throws KernelBug for a frame above all memory.
+ */
+export function checkFrame(c: BuddyContext, pfn: number): void {
+  checkInteger('pfn', pfn, 0, Number.MAX_SAFE_INTEGER)
+  if (pfn >= c.maxPfn) throw outsideMemory(pfn)
+}
+
+/** The node that an argument names, which must be online. */
+export function checkNode(c: BuddyContext, node: number): number {
+  if (node === NUMA_NO_NODE) return c.words[c.cpuRecord + CPU_NODE]!
+  checkInteger('node', node, 0, c.nrNodes - 1)
+  if (c.words[c.nodes + node * NODE_WORDS + NODE_ONLINE] === 0) {
+    throw new InvalidArgument('node', node, 'a node that is online')
+  }
+  return node
+}
+
+/** The set of the nodes in an array. */
+export function nodemaskOf(c: BuddyContext, nodes: readonly number[]): Nodemask {
+  const mask = new Int32Array(c.nrNodes)
+  for (const node of nodes) {
+    checkInteger('node of the mask', node, 0, mask.length - 1)
+    mask[node] = 1
+  }
+  return mask
+}

@@ -1,0 +1,157 @@
+/** The kernel's log in full: boot lines, warnings, bad pages, failed allocations. Source: spec §6.4, §7.7. */
+
+import { __GFP_DIRECT_RECLAIM, __GFP_DMA, __GFP_NOMEMALLOC, __GFP_NOWARN } from '../page/gfp'
+import { formatGfp } from '../page/gfpText'
+import { badPageReport } from '../page/pageDump'
+import {
+  HEADER_CURRENT_CPU,
+  PCP_WORDS,
+  ZONE_INDEX,
+  ZONE_MANAGED,
+  ZONE_NODE,
+  ZONE_WORDS_SHIFT,
+} from '../state/schema'
+import { type KernelImage, memoryLog, zoneLog } from '../zone/bootLog'
+import { zonelistLog } from '../zone/zonelist'
+import type { BuddyContext } from './context'
+import { CONTEXT_INTERRUPT, CONTEXT_MEMALLOC, CONTEXT_OOM_VICTIM } from './contextBits'
+import { zoneAt } from './freeArea'
+import type { LogOps } from './logOps'
+import { formatMemInfo } from './memInfo'
+import type { Nodemask } from './zonelistWalk'
+
+/** Failure reports are at least this far apart. */
+const REPORT_SECONDS = 10
+
+/** The function that each one-time warning is raised in, by its WARN_ number. */
+const WARNING_PLACES = [
+  '__alloc_pages',
+  '__alloc_pages_slowpath',
+  'rmqueue',
+  '__alloc_pages_slowpath',
+  '__alloc_pages_slowpath',
+  '__alloc_pages_slowpath',
+  'alloc_pages_exact',
+]
+
+/** Options of {@link kernelLog}. */
+export interface KernelLogOptions {
+  /** Seconds on any clock, for the rate limit of failure reports: one in ten. Without it none is left out. */
+  readonly clock?: () => number
+  /** Sizes of the kernel image in the boot line `Memory:`; zeros when not given. */
+  readonly image?: KernelImage
+}
+
+/**
+ * A log that writes what a kernel would, line by line.
+ *
+ * ```ts
+ * const pages = new BuddyAllocator({ ram, log: kernelLog(console.log) })
+ * ```
+ * @param write takes one line, without a newline.
+ */
+export function kernelLog(write: (line: string) => void, options: KernelLogOptions = {}): LogOps {
+  const mayReport = rateLimit(write, options.clock)
+  const writeAll = (lines: readonly string[]): readonly string[] => {
+    for (const line of lines) write(line)
+    return lines
+  }
+  return {
+    line: write,
+    warn(c, warning) {
+      write('------------[ cut here ]------------')
+      write(`WARNING: CPU: ${c.words[HEADER_CURRENT_CPU]} PID: 0 at ${WARNING_PLACES[warning]}`)
+      write('---[ end trace 0000000000000000 ]---')
+    },
+    sleepInAtomic(c) {
+      const irq = (c.contextBits & CONTEXT_INTERRUPT) !== 0 ? 1 : 0
+      write('BUG: sleeping function called from invalid context at alloc_pages')
+      write(`in_atomic(): 1, irqs_disabled(): ${irq}, non_block: 0, pid: 0, name: ${c.taskName}`)
+      write('preempt_count: 1, expected: 0')
+    },
+    failure(c, gfp, order, highest, nodemask) {
+      if ((gfp & __GFP_NOWARN) !== 0 || ((gfp & __GFP_DMA) !== 0 && !hasManagedDma(c))) return
+      if (mayReport()) writeAll(failureReport(c, gfp, order, highest, nodemask))
+    },
+    badPage(c, pfn, reason) {
+      const zone = zoneAt(c, pfn)
+      const place = { node: c.words[zone + ZONE_NODE]!, zoneIndex: c.words[zone + ZONE_INDEX]! }
+      return writeAll(badPageReport(c.words, pfn, reason, place, c.taskName))
+    },
+    zones(words, spans, totalPages) {
+      writeAll(zoneLog(words, spans))
+      writeAll(zonelistLog(words, totalPages))
+    },
+    handedOver(words) {
+      write(memoryLog(words, options.image))
+    },
+  }
+}
+
+function rateLimit(
+  write: (line: string) => void,
+  clock: (() => number) | undefined,
+): () => boolean {
+  if (clock === undefined) return () => true
+  let reportedAt = Number.NEGATIVE_INFINITY
+  let missed = 0
+  return () => {
+    const now = clock()
+    if (now - reportedAt <= REPORT_SECONDS) {
+      missed += 1
+      return false
+    }
+    if (missed > 0) write(`warn_alloc: ${missed} callbacks suppressed`)
+    reportedAt = now
+    missed = 0
+    return true
+  }
+}
+
+function failureReport(
+  c: BuddyContext,
+  gfp: number,
+  order: number,
+  highest: number,
+  nodemask: Nodemask,
+): string[] {
+  const mode = `mode:0x${gfp.toString(16)}(${formatGfp(gfp)})`
+  const nodes = `nodemask=${formatNodes(nodemask)}`
+  const filter = nodemask !== null && !mayUseAnyNode(c, gfp) ? nodemask : null
+  return [
+    `${c.taskName}: page allocation failure: order:${order}, ${mode}, ${nodes}`,
+    ...formatMemInfo(c.words, {
+      highestZone: highest,
+      cpu: c.pcpShift / PCP_WORDS,
+      ...(filter === null ? {} : { nodes: (node: number) => filter[node] !== 0 }),
+    }),
+  ]
+}
+
+function mayUseAnyNode(c: BuddyContext, gfp: number): boolean {
+  const context = c.contextBits
+  if ((context & CONTEXT_INTERRUPT) !== 0 || (gfp & __GFP_DIRECT_RECLAIM) === 0) return true
+  if ((gfp & __GFP_NOMEMALLOC) !== 0) return false
+  return (context & (CONTEXT_MEMALLOC | CONTEXT_OOM_VICTIM)) !== 0
+}
+
+function hasManagedDma(c: BuddyContext): boolean {
+  for (let i = 0; i < c.nrZones; i++) {
+    const zone = c.zones + (i << ZONE_WORDS_SHIFT)
+    if (c.words[zone + ZONE_INDEX] === 0 && c.words[zone + ZONE_MANAGED] !== 0) return true
+  }
+  return false
+}
+
+/** A node set as the kernel prints it, `0-2,5`; `(null)` for no set. */
+function formatNodes(nodemask: Nodemask): string {
+  if (nodemask === null) return '(null)'
+  const parts: string[] = []
+  for (let node = 0; node < nodemask.length; node++) {
+    if (nodemask[node] === 0) continue
+    const first = node
+    while (node + 1 < nodemask.length && nodemask[node + 1] !== 0) node += 1
+    parts.push(first === node ? `${first}` : `${first}-${node}`)
+  }
+  return parts.join(',')
+}

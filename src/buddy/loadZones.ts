@@ -1,0 +1,291 @@
+/** An allocator that continues from recorded zones. */
+
+import type { PfnRange } from '../zone/spans'
+import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
+import { PAGEBLOCK_PAGES, type Pfn, SECTION_PAGES } from '../base/units'
+import { __GFP_BITS_MASK } from '../page/gfp'
+import { blockHead, pageRecord } from '../page/memmap'
+import { MIGRATE_PCPTYPES, MIGRATE_TYPES } from '../page/migratetype'
+import { listAddTail } from '../state/lists'
+import {
+  BLOCK_TYPE_MASK,
+  HEADER_GFP_ALLOWED,
+  HEADER_ONLINE_NODES,
+  HEADER_TOTAL_RAM,
+  NODE_ONLINE,
+  NR_FREE_CMA,
+  NR_FREE_PAGES,
+  NR_ZONES,
+  PAGE_BUDDY,
+  PAGE_FLAGS,
+  PAGE_ORDER_SHIFT,
+  PAGE_REFS,
+  PCP_BATCH,
+  PCP_COUNT,
+  PCP_DIFF,
+  PCP_FREE_FACTOR,
+  PCP_HIGH,
+  PCP_LISTS,
+  PCP_WORDS,
+  ZONE_BOOST,
+  ZONE_CMA_PAGES,
+  ZONE_FREE_CMA,
+  ZONE_FREE_PAGES,
+  ZONE_HIGHATOMIC,
+  ZONE_MANAGED,
+  ZONE_NR_FREE,
+  ZONE_NR_ISOLATE,
+  ZONE_PCP,
+  ZONE_PRESENT,
+  ZONE_RESERVE,
+  ZONE_WMARK,
+} from '../state/schema'
+import { setupStatThresholds } from '../zone/pcpLimits'
+import { setupZones } from '../zone/setup'
+import { type Spans, ZONES_X86_64 } from '../zone/spans'
+import { buildZonelists } from '../zone/zonelist'
+import { nodeRecord, zoneIndexName, zoneOfPfn, zoneRecord } from '../zone/zones'
+import { BuddyAllocator } from './buddyAllocator'
+import { checkFrame, checkOrder } from './checks'
+import { BuddyContext, currentPcp } from './context'
+import { outsideMemory } from './free'
+import { freeList, zoneAt } from './freeArea'
+import type { ZoneState } from './nodeState'
+import {
+  type CommonOptions,
+  connect,
+  MAX_PFN_LIMIT,
+  newState,
+  type RamSource,
+  SPARE_RANGES,
+} from './options'
+import { pcpListOrder } from './pcp'
+
+/** Options of an allocator that continues from recorded zones. */
+export interface LoadOptions extends CommonOptions {
+  /** CPUs; 1 when not given. */
+  readonly cpus?: number
+  /** RAM whose frames the zones describe. */
+  readonly ram?: RamSource
+  /** Keep the state in a SharedArrayBuffer. */
+  readonly shared?: boolean
+}
+
+/**
+ * Makes an allocator that continues from recorded zones, such as `nodeState` returns.
+ * Frames that are on no list count as in use; {@link adoptBlock} names such blocks.
+ * @throws InvalidArgument for zones that contradict themselves or each other.
+ */
+export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}): BuddyAllocator {
+  if (zones.length === 0) throw new InvalidArgument('zones', zones, 'at least one zone')
+  const ends = zones.map((zone) => zone.startPfn + zone.spanned)
+  for (const end of ends) checkInteger('end of a zone', end, 1, MAX_PFN_LIMIT)
+  for (const zone of zones) checkInteger('node', zone.node, 0, 63)
+  const cpus = options.cpus ?? 1
+  checkInteger('cpus', cpus, 1, 1024)
+  const nodes = Math.max(...zones.map((zone) => zone.node)) + 1
+  const spans = recordedSpans(zones, nodes)
+  const geometry = {
+    maxPfn: Math.ceil(Math.max(...ends) / SECTION_PAGES) * SECTION_PAGES,
+    nodes,
+    cpus,
+    maxRanges: spans.ranges.length + SPARE_RANGES,
+  }
+  const c = new BuddyContext(newState(geometry, options.shared === true))
+  connect(c, options, options.ram)
+  setupZones(c.words, spans, { cpuNodes: new Array<number>(cpus).fill(0) })
+  // Nodes that are not described are online all the same: the CPUs' own is one of them.
+  for (let node = 0; node < nodes; node++) c.words[nodeRecord(c.words, node) + NODE_ONLINE] = 1
+  c.words[HEADER_ONLINE_NODES] = nodes
+  c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
+  for (const zone of zones) {
+    loadZone(c, zoneRecord(c.words, zone.node, zoneIndex(c.words, zone)), zone)
+  }
+  buildZonelists(c.words, false)
+  setupStatThresholds(c.words)
+  return new BuddyAllocator(c)
+}
+
+function zoneIndex(words: Int32Array, zone: ZoneState): number {
+  for (let index = 0; index < NR_ZONES; index++) {
+    if (zoneIndexName(words, index) === zone.name) return index
+  }
+  throw new InvalidArgument('zone name', zone.name, 'one of this machine’s zones')
+}
+
+/** Spans and memory ranges as far as the recorded zones tell: a range for each run of mapped blocks. */
+function recordedSpans(zones: readonly ZoneState[], nodes: number): Spans {
+  const highmem = zones.some((zone) => zone.name === 'HighMem')
+  const names = highmem
+    ? ['DMA', 'Normal', 'HighMem', 'Movable']
+    : ['DMA', 'DMA32', 'Normal', 'Movable']
+  const ranges = zones.flatMap(mappedRuns).sort((a, b) => a.start - b.start)
+  const spans = Array.from({ length: nodes }, (_, node) => {
+    const own = zones.filter((zone) => zone.node === node)
+    const movable = own.find((zone) => zone.name === 'Movable')
+    return {
+      start: own.length === 0 ? 0 : Math.min(...own.map((zone) => zone.startPfn)),
+      end: Math.max(0, ...own.map((zone) => zone.startPfn + zone.spanned)),
+      movablePfn: movable?.startPfn ?? 0,
+      zones: names.map((name) => {
+        const zone = own.find((candidate) => candidate.name === name)
+        if (zone === undefined) return { start: 0, spanned: 0, present: 0 }
+        return { start: zone.startPfn, spanned: zone.spanned, present: zone.present }
+      }),
+    }
+  })
+  const limits = { highmem, limits: ZONES_X86_64.limits }
+  return { ranges, limits, possible: [], movableZone: 2, nodes: spans }
+}
+
+function mappedRuns(zone: ZoneState): PfnRange[] {
+  const runs: PfnRange[] = []
+  const end = zone.startPfn + zone.spanned
+  let start = -1
+  const first = zone.startPfn - (zone.startPfn % PAGEBLOCK_PAGES)
+  for (let i = 0; i <= zone.pageblocks.length; i++) {
+    const mapped = i < zone.pageblocks.length && zone.pageblocks[i] !== 'x'
+    const pfn = Math.max(zone.startPfn, first + i * PAGEBLOCK_PAGES)
+    if (mapped && start < 0) start = pfn
+    if (!mapped && start >= 0) {
+      runs.push({ start, end: Math.min(end, pfn), node: zone.node })
+      start = -1
+    }
+  }
+  return runs
+}
+
+/**
+ * Fills a freshly set-up zone from its recorded state. Frames that are on no list count as in use, by
+ * somebody whose blocks are not known.
+ * @throws InvalidArgument for lists that contradict each other or the zone.
+ */
+export function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
+  const words = c.words
+  const pcp = currentPcp(c, zone)
+  words[zone + ZONE_MANAGED] = state.managed
+  words[zone + ZONE_WMARK] = state.watermark.min
+  words[zone + ZONE_WMARK + 1] = state.watermark.low
+  words[zone + ZONE_WMARK + 2] = state.watermark.high
+  words[zone + ZONE_WMARK + 3] = 2 * state.watermark.high - state.watermark.low
+  words[zone + ZONE_BOOST] = state.boost
+  words[zone + ZONE_HIGHATOMIC] = state.highatomicReserved
+  words.set(state.lowmemReserve.slice(0, NR_ZONES), zone + ZONE_RESERVE)
+  words[pcp + PCP_FREE_FACTOR] = state.pcp.freeFactor
+  for (let cpu = 0; cpu < c.nrCpus; cpu++) {
+    const record = words[zone + ZONE_PCP]! + cpu * PCP_WORDS
+    words[record + PCP_HIGH] = state.pcp.high
+    words[record + PCP_BATCH] = state.pcp.batch
+  }
+  loadBlocks(c, zone, state)
+  loadFreeLists(c, zone, pcp, state)
+  loadPcp(c, zone, pcp, state)
+}
+
+function loadBlocks(c: BuddyContext, zone: number, state: ZoneState): void {
+  const first = c.blocks + Math.floor(state.startPfn / PAGEBLOCK_PAGES)
+  for (let i = 0; i < state.pageblocks.length; i++) {
+    const type = state.pageblocks.charCodeAt(i) - 48
+    if (type < 0 || type >= MIGRATE_TYPES) continue
+    c.words[first + i] = (c.words[first + i]! & ~BLOCK_TYPE_MASK) | type
+    if (type === 4) c.words[zone + ZONE_CMA_PAGES]! += PAGEBLOCK_PAGES
+    if (type === 5) c.words[zone + ZONE_NR_ISOLATE]! += 1
+  }
+}
+
+function loadFreeLists(c: BuddyContext, zone: number, pcp: number, state: ZoneState): void {
+  const words = c.words
+  let free = 0
+  let cma = 0
+  for (const [order, types] of Object.entries(state.freeLists)) {
+    for (const [type, pfns] of Object.entries(types)) {
+      for (const pfn of pfns) {
+        place(c, zone, pfn, Number(order), PAGE_BUDDY, freeList(zone, Number(order), Number(type)))
+      }
+      words[zone + ZONE_NR_FREE + Number(order)]! += pfns.length
+      const pages = pfns.length << Number(order)
+      if (type !== '5') free += pages
+      if (type === '4') cma += pages
+    }
+  }
+  // What the stored counter lacks is pending with the CPU.
+  words[zone + ZONE_FREE_PAGES] = state.free
+  words[pcp + PCP_DIFF + NR_FREE_PAGES] = free - state.free
+  words[zone + ZONE_FREE_CMA] = cma
+  words[pcp + PCP_DIFF + NR_FREE_CMA] = 0
+}
+
+function loadPcp(c: BuddyContext, zone: number, pcp: number, state: ZoneState): void {
+  for (const [key, pfns] of Object.entries(state.pcp.lists)) {
+    const index = Number(key)
+    const order = pcpListOrder(index)
+    // The record does not tell the type a page goes back to: take that of its list.
+    const type = index % MIGRATE_PCPTYPES
+    for (const pfn of pfns) {
+      place(c, zone, pfn, order, 0, pcp + PCP_LISTS + index * 2)
+      c.words[pageRecord(pfn) + PAGE_REFS] = -1 - type
+    }
+    c.words[pcp + PCP_COUNT]! += pfns.length << order
+  }
+}
+
+function place(
+  c: BuddyContext,
+  zone: number,
+  pfn: number,
+  order: number,
+  mark: number,
+  list: number,
+): void {
+  const size = 1 << order
+  const inside = pfn >= 0 && pfn + size <= c.maxPfn && zoneAt(c, pfn) === zone
+  if (!Number.isInteger(pfn) || pfn % size !== 0 || !inside) {
+    throw new InvalidArgument('free block', pfn, `an order-${order} block of the zone`)
+  }
+  const record = pageRecord(pfn)
+  if (c.words[record + PAGE_FLAGS] !== 0 || c.words[record + PAGE_REFS] !== 0) {
+    throw new InvalidArgument('free block', pfn, 'on one list only')
+  }
+  c.words[record + PAGE_FLAGS] = mark | (order << PAGE_ORDER_SHIFT)
+  listAddTail(c.words, list, record)
+}
+
+/**
+ * Changes the managed pages of the zone that holds `pfn`, as for boot memory that is released or
+ * ballooned away. Watermarks follow at the next recomputation, not now.
+ */
+export function adjustManagedPageCount(pages: BuddyAllocator, pfn: Pfn, count: number): void {
+  const c = pages.context
+  checkFrame(c, pfn)
+  const zone = zoneOfPfn(c.words, pfn)
+  if (zone < 0) throw outsideMemory(pfn)
+  const managed = c.words[zone + ZONE_MANAGED]!
+  checkInteger('count', count, -managed, c.words[zone + ZONE_PRESENT]! - managed)
+  c.words[zone + ZONE_MANAGED] = managed + count
+  c.words[HEADER_TOTAL_RAM]! += count
+}
+
+/**
+ * Tells the allocator of a block of `order` in use that it does not know: after {@link loadZones},
+ * frames on no list are such. From then on the block can be freed.
+ * @throws KernelBug when one of the frames is free, reserved, known already, or outside memory.
+ */
+export function adoptBlock(pages: BuddyAllocator, pfn: Pfn, order = 0): void {
+  const c = pages.context
+  checkFrame(c, pfn)
+  checkOrder(order)
+  const end = pfn + (1 << order)
+  if (pfn % (1 << order) !== 0) {
+    throw new InvalidArgument(
+      'pfn',
+      pfn,
+      `a multiple of ${1 << order}, as blocks of order ${order} are`,
+    )
+  }
+  for (let page = pfn; page < end; page++) {
+    if (zoneOfPfn(c.words, page) >= 0 && blockHead(c.words, page) < 0) continue
+    throw new KernelBug('NOT_ADOPTABLE', `pfn 0x${page.toString(16)} is free, known or no memory`)
+  }
+  c.words[pageRecord(pfn) + PAGE_FLAGS] = order << PAGE_ORDER_SHIFT
+  c.words[pageRecord(pfn) + PAGE_REFS] = 1
+}

@@ -1,0 +1,79 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { MiB, PAGE_SIZE } from '../../src/base/units'
+import { BuddyAllocator } from '../../src/buddy/buddyAllocator'
+import { PhysicalMemory } from '../../src/ram/physicalMemory'
+import { ZONES_FLAT } from '../../src/zone/spans'
+import { faults, freePagesOf, twoNodes, zonesOf } from './machines'
+import { type Frames, Model } from './model'
+import { OPERATIONS, type Operation, sequences } from './operations'
+
+/** The frames of `[base, base + size)`, in bytes. */
+function frames(base: number, size: number): Frames {
+  return { start: base / PAGE_SIZE, end: (base + size) / PAGE_SIZE }
+}
+
+/** Runs commands; afterwards frees everything and expects every frame back. */
+function play(model: Model, commands: Iterable<fc.Command<Model, BuddyAllocator>>): void {
+  expect(faults(model.pages)).toEqual([])
+  fc.modelRun(() => ({ model, real: model.pages }), commands)
+  model.releaseAll()
+  const free = zonesOf(model.pages).reduce((sum, zone) => sum + freePagesOf(model.pages, zone), 0)
+  expect(free).toBe(model.frames)
+}
+
+describe('the page allocator against a map of live blocks', () => {
+  const small = fc.record({
+    mib: fc.constantFrom(4, 7, 16),
+    cpus: fc.constantFrom(1, 1, 3),
+    odd: fc.nat(700),
+  })
+
+  it('keeps one zone in order, and the content of its blocks', () => {
+    fc.assert(
+      fc.property(small, sequences(OPERATIONS, 120), ({ mib, cpus, odd }, commands) => {
+        // A reserved range and an odd end: blocks of every order at either side.
+        const size = mib * MiB - odd * PAGE_SIZE
+        const ram = new PhysicalMemory({
+          map: [
+            { base: 0, size: MiB, type: 'usable' },
+            { base: MiB, size: 5 * PAGE_SIZE, type: 'reserved' },
+            { base: MiB + 5 * PAGE_SIZE, size: size - MiB - 5 * PAGE_SIZE, type: 'usable' },
+          ],
+        })
+        const pages = new BuddyAllocator({ ram, zones: ZONES_FLAT, cpus })
+        const usable = [frames(0, MiB), frames(MiB + 5 * PAGE_SIZE, size - MiB - 5 * PAGE_SIZE)]
+        play(new Model(pages, usable, ram), commands)
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  it('keeps many zones, two nodes and two CPUs in order, while memory grows', () => {
+    const grow: Operation = (model, pages, { a, b }) => {
+      const start = model.top + (b % 3 === 0 ? 100 : 0)
+      const count = 1 + (a % 700)
+      if (start + count > 32 * 1024) return
+      pages.addMemory(start * PAGE_SIZE, count * PAGE_SIZE, 1)
+      model.grow(start, start + count)
+    }
+    const operations = { ...OPERATIONS, grow }
+    const options = fc.record({
+      movablecore: fc.constantFrom(0, 8 * MiB, 24 * MiB),
+      cpuNodes: fc.constantFrom([0, 1], [0, 1, 0], [0, 0]),
+    })
+    fc.assert(
+      fc.property(options, sequences(operations, 120), ({ movablecore, cpuNodes }, commands) => {
+        const pages = twoNodes({ cpuNodes, ...(movablecore === 0 ? {} : { movablecore }) })
+        const usable = [
+          frames(PAGE_SIZE, 2 * MiB - PAGE_SIZE),
+          { start: (3 * MiB) / PAGE_SIZE + 1, end: (20 * MiB) / PAGE_SIZE - 2 },
+          frames(21 * MiB, 15 * MiB),
+          frames(36 * MiB, 16 * MiB),
+        ]
+        play(new Model(pages, usable), commands)
+      }),
+      { numRuns: 100 },
+    )
+  })
+})
