@@ -2,37 +2,31 @@
 
 import {
   allocContigRange,
+  allocPagesBulk,
+  allocPagesExact,
   type BuddyAllocator,
+  foldCounters,
   freeContigRange,
+  freePagesExact,
   loadZones,
   nodeState,
   type Pfn,
+  splitPage,
   type ZoneState,
 } from 'kmem'
+import {
+  count,
+  firstDifference,
+  newOutcome,
+  type Outcome,
+  skippedOutcome,
+  stateText,
+} from './outcome'
 
 /** One row of a recording, as parsed from its line. */
 export interface Row {
   readonly call?: string
   readonly [field: string]: unknown
-}
-
-/** What came of one file. */
-export interface Outcome {
-  /** Calls made, dumps included. */
-  calls: number
-  /** Calls whose answer was the recorded one. */
-  identical: number
-  /** Calls whose answer was another one. */
-  different: number
-  /** Why the file, or calls of it, were not played. */
-  readonly skipped: Map<string, number>
-  /** The first difference in full. */
-  firstDifference: string | null
-}
-
-/** An outcome with nothing played yet. */
-export function newOutcome(): Outcome {
-  return { calls: 0, identical: 0, different: 0, skipped: new Map(), firstDifference: null }
 }
 
 /** What a slot holds: how it was allocated, and what the library answered. */
@@ -42,9 +36,9 @@ interface Held {
   readonly size: number
 }
 
-type Handler = (player: Player, row: Row) => unknown
+type Handler = (player: Player, row: Row) => Record<string, unknown>
 
-/** The calls that the player knows, each with what it answers; `undefined` when it answers nothing. */
+/** The calls that the player knows, each with the fields that it answers. */
 const HANDLERS: Readonly<Record<string, Handler>> = {
   alloc_pages: (player, row) => {
     const pfn = player.pages.allocPagesNode(num(row, 'node'), gfp(row), num(row, 'order'))
@@ -57,26 +51,26 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     return {}
   },
   alloc_pages_bulk: (player, row) => {
-    const pfns = player.pages.allocPagesBulk(gfp(row), num(row, 'count'), num(row, 'node'))
+    const pfns = allocPagesBulk(player.pages, gfp(row), num(row, 'count'), num(row, 'node'))
     pfns.forEach((pfn, i) => {
       player.hold(num(row, 'slots') + i, pfn, 0)
     })
     return { pfns }
   },
   alloc_pages_exact: (player, row) => {
-    const pfn = player.pages.allocPagesExact(num(row, 'bytes'), gfp(row), num(row, 'node'))
+    const pfn = allocPagesExact(player.pages, num(row, 'bytes'), gfp(row), num(row, 'node'))
     player.hold(num(row, 'slot'), pfn, num(row, 'bytes'))
     return { pfn }
   },
   free_pages_exact: (player, row) => {
     const held = player.take(num(row, 'slot'))
-    if (held !== undefined) player.pages.freePagesExact(held.pfn, held.size)
+    if (held !== undefined) freePagesExact(player.pages, held.pfn, held.size)
     return {}
   },
   split_page: (player, row) => {
     const held = player.take(num(row, 'slot'))
     if (held === undefined) return {}
-    player.pages.splitPage(held.pfn, held.size)
+    splitPage(player.pages, held.pfn, held.size)
     for (let i = 0; i < 1 << held.size; i++) {
       player.hold(num(row, 'slots') + i, (held.pfn + i) as Pfn, 0)
     }
@@ -101,37 +95,36 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   node_state: (player, row) => ({ zones: nodeState(player.pages, num(row, 'node')) }),
 }
 
-/** Plays the rows of a recording. The first `node_state` is the state to start from. */
-export function playCalls(rows: readonly Row[]): Outcome {
-  const outcome = newOutcome()
-  const header = rows[0]
+/**
+ * Plays the rows of a recording, its header first. Its first `node_state` is the state to start from,
+ * unless `start` is given.
+ */
+export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): Outcome {
   const body = rows.filter((row) => row.call !== undefined && row.call !== 'label')
   const unknown = body.find((row) => !Object.hasOwn(HANDLERS, String(row.call)))
   if (unknown !== undefined) {
-    outcome.skipped.set(
-      `has ${unknown.call} calls, which no part of the library answers yet`,
-      body.length,
+    return skippedOutcome(`has ${unknown.call} calls, which the library lacks so far`, body.length)
+  }
+  const zones = start ?? recordedState(body[0])
+  if (zones === null) return skippedOutcome('has no node_state to start from', body.length)
+  const cpus = typeof rows[0]?.cpus === 'number' ? rows[0].cpus : 1
+  const outcome = newOutcome()
+  const player = new Player(zones, cpus)
+  body.forEach((row, index) => {
+    const difference = player.play(row)
+    count(outcome, difference === null, () =>
+      describe(body, index, String(difference), new Player(zones, cpus)),
     )
-    return outcome
-  }
-  const start = body[0]
-  if (start?.call !== 'node_state') {
-    outcome.skipped.set('has no state to start from', body.length)
-    return outcome
-  }
-  const cpus = typeof header?.cpus === 'number' ? header.cpus : 1
-  new Player(loadZones(start.zones as ZoneState[], { cpus }), outcome).play(body)
+  })
   return outcome
 }
 
 class Player {
   readonly pages: BuddyAllocator
-  private readonly outcome: Outcome
   private readonly slots = new Map<number, Held>()
 
-  constructor(pages: BuddyAllocator, outcome: Outcome) {
-    this.pages = pages
-    this.outcome = outcome
+  constructor(zones: readonly ZoneState[], cpus: number) {
+    this.pages = loadZones(zones, { cpus })
   }
 
   hold(slot: number, pfn: Pfn | null, size: number): void {
@@ -145,76 +138,61 @@ class Player {
     return held
   }
 
-  play(rows: readonly Row[]): void {
-    rows.forEach((row, index) => {
-      this.outcome.calls += 1
-      // The recording kernel folded its counters before each call.
-      this.pages.foldCounters()
-      const answer = this.answer(row)
-      const difference = firstDifference(answer, row, '')
-      if (difference === null) {
-        this.outcome.identical += 1
-        return
-      }
-      this.outcome.different += 1
-      this.outcome.firstDifference ??= describe(row, index, difference, this.pages, rows)
-    })
-  }
-
-  private answer(row: Row): unknown {
+  /** Makes the call of a row. Gives where its answer is not the recorded one, in words, or null. */
+  play(row: Row): string | null {
     try {
-      return HANDLERS[String(row.call)]?.(this, row)
+      // The recording kernel folded its counters before each call.
+      foldCounters(this.pages)
+      const answer = HANDLERS[String(row.call)]?.(this, row) ?? {}
+      const recorded = Object.fromEntries(Object.keys(answer).map((field) => [field, row[field]]))
+      return firstDifference(answer, recorded)
     } catch (error) {
-      return { thrown: String(error) }
+      return `expected an answer, got ${error}`
     }
   }
 }
 
-/** A difference, the call it is at, and both states around it: the recorded one that follows, and ours. */
-function describe(
-  row: Row,
-  index: number,
-  difference: string,
-  pages: BuddyAllocator,
-  rows: readonly Row[],
-): string {
-  const { zones, ...call } = row
-  const node = typeof row.node === 'number' ? row.node : 1
-  const next = rows.slice(index).find((later) => later.call === 'node_state')
+/** The call at `index`, how its answer differs, and the states around it: ours and the recorded ones. */
+function describe(rows: readonly Row[], index: number, difference: string, player: Player): string {
+  const { zones, ...call } = rows[index] ?? {}
+  const node = nodeOf(rows, index)
+  const isState = (row: Row) => row.call === 'node_state' && row.node === node
+  const before = rows.findLastIndex((row, i) => i < index && isState(row))
+  const after = rows.findIndex((row, i) => i >= index && isState(row))
+  for (const row of rows.slice(0, index)) player.play(row)
+  const ours = nodeState(player.pages, node)
+  player.play(rows[index] ?? {})
   return [
     `call ${index + 1}: ${JSON.stringify(call)}`,
     difference,
-    `state now: ${JSON.stringify(nodeState(pages, node))}`,
-    `next recorded state: ${next === undefined ? 'none' : JSON.stringify(next.zones)}`,
+    `our state before call ${index + 1}:`,
+    stateText(ours),
+    `our state after it:`,
+    stateText(nodeState(player.pages, node)),
+    ...recordedText('last recorded state before it', rows, before),
+    ...recordedText('first recorded state after it', rows, after),
   ].join('\n')
 }
 
-/** Where `actual` differs from `expected`, comparing every field of `actual`; null when nowhere. */
-export function firstDifference(actual: unknown, expected: unknown, path: string): string | null {
-  if (typeof actual !== 'object' || actual === null) {
-    if (actual === expected) return null
-    return `at ${path}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`
-  }
-  if (typeof expected !== 'object' || expected === null) {
-    return `at ${path}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`
-  }
-  const ours = actual as Record<string, unknown>
-  const theirs = expected as Record<string, unknown>
-  const top = path === ''
-  const keys = top
-    ? Object.keys(ours)
-    : [...new Set([...Object.keys(theirs), ...Object.keys(ours)])]
-  for (const key of keys) {
-    const difference = firstDifference(ours[key], theirs[key], top ? key : `${path}.${key}`)
-    if (difference !== null) return difference
-  }
-  return null
+/** The node that a call is about: its own field, or that of the recorded state next to it. */
+function nodeOf(rows: readonly Row[], index: number): number {
+  const near = [...rows.slice(index), ...rows.slice(0, index)]
+  return Number(near.find((row) => typeof row.node === 'number')?.node ?? 0)
+}
+
+function recordedText(title: string, rows: readonly Row[], index: number): string[] {
+  const zones = recordedState(rows[index])
+  if (zones === null) return [`${title}: none`]
+  return [`${title}, call ${index + 1}:`, stateText(zones)]
+}
+
+function recordedState(row: Row | undefined): readonly ZoneState[] | null {
+  return row?.call === 'node_state' && Array.isArray(row.zones) ? row.zones : null
 }
 
 function num(row: Row, field: string): number {
   const value = row[field]
-  if (typeof value !== 'number')
-    throw new TypeError(`${row.call}: ${field} is ${value}, not a number`)
+  if (typeof value !== 'number') throw new TypeError(`${field} is ${value}, not a number`)
   return value
 }
 

@@ -24,8 +24,10 @@ export {
 } from './base/units'
 export type { BootMemory, BootRange } from './boot/bootMemory'
 export { Memblock } from './boot/memblock'
+export { attachState, stateHash } from './buddy/attach'
 export { BuddyAllocator } from './buddy/buddyAllocator'
 export { NUMA_NO_NODE } from './buddy/checks'
+export type { LogOps, LowMemory, Nodemask, SlowRequest } from './buddy/context'
 export {
   CONTEXT_ATOMIC,
   CONTEXT_INTERRUPT,
@@ -37,6 +39,14 @@ export {
   CONTEXT_REALTIME,
 } from './buddy/contextBits'
 export { allocContigPages, allocContigRange, EBUSY, EINVAL, freeContigRange } from './buddy/contig'
+export { freePagesAt, getDmaPages, getFreePages, getZeroedPage } from './buddy/directMap'
+export {
+  allocPagesBulk,
+  allocPagesExact,
+  freePagesExact,
+  splitPage,
+} from './buddy/exactPages'
+export { freePagesList } from './buddy/freeList'
 export { type KernelLogOptions, kernelLog } from './buddy/kernelLog'
 export {
   adjustManagedPageCount,
@@ -44,17 +54,20 @@ export {
   type LoadOptions,
   loadZones,
 } from './buddy/loadZones'
-export { type LogOps, silentLog } from './buddy/logOps'
+export { allocPagesNodemask } from './buddy/nodemask'
 export { nodeState, type ZoneState } from './buddy/nodeState'
 export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
 export {
   type CompactResult,
-  noPressure,
   type PressureOps,
-  type PressureRequest,
+  withPressure,
 } from './buddy/pressureOps'
+export { getPage, pageCount, putPage } from './buddy/references'
+export { reservePages } from './buddy/reserve'
+export { inContext, inInterrupt, onCpu, withPageListsHeld } from './buddy/running'
 export { type FreeSummary, freeSummary } from './buddy/summary'
 export { type SysctlName, sysctl } from './buddy/sysctl'
+export { foldCounters, refreshVmstat } from './buddy/vmstatRefresh'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'
 export {

@@ -41,11 +41,8 @@ export class OutOfMemory extends Error {
 }
 
 function show(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'object' && value !== null)
-    return Array.isArray(value) ? 'an array' : 'an object'
-  return String(value)
+  if (typeof value === 'string') return `"${value}"`
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
 /**

@@ -24,7 +24,7 @@ import {
   ZONE_PRESENT,
   ZONE_WORDS,
 } from '../state/schema'
-import type { BuddyContext } from './context'
+import type { BuddyContext, Nodemask } from './context'
 import {
   CONTEXT_ATOMIC,
   CONTEXT_INTERRUPT,
@@ -33,7 +33,7 @@ import {
   CONTEXT_PIN,
 } from './contextBits'
 import { allocSlow } from './slowPath'
-import { firstZone, type Nodemask, takeFromZonelist } from './zonelistWalk'
+import { firstZone, takeFromZonelist } from './zonelistWalk'
 
 /**
  * Allocates a block: for a request of `order` (0 to 10) that prefers `node`. Returns the PFN of its

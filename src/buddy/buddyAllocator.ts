@@ -8,32 +8,18 @@
  * Source: spec/page-allocator.md §8.
  */
 
-import { checkInteger, InvalidArgument } from '../base/errors'
-import { MAX_ORDER, PAGE_SIZE, type Pfn, type PhysAddr } from '../base/units'
-import { __GFP_DMA, __GFP_HIGHMEM, __GFP_ZERO } from '../page/gfp'
-import { pageRecord } from '../page/memmap'
-import { hashWords } from '../state/layout'
-import { CPU_NODE, HEADER_WORDS_USED, PAGE_REFS, PCP_WORDS } from '../state/schema'
+import type { Pfn } from '../base/units'
+import { CPU_NODE } from '../state/schema'
 import type { PageTrace } from '../state/trace'
 import { allocPages } from './allocPages'
-import { checkFrame, checkNode, checkOrder, checkRequest, NUMA_NO_NODE, nodemaskOf } from './checks'
-import { BuddyContext, enterContext, holdPageLists, listen, switchCpu } from './context'
-import { CONTEXT_ATOMIC, CONTEXT_INTERRUPT } from './contextBits'
-import { drainAll, drainLocal, foldCounters, refreshVmstat } from './drain'
-import { allocBulk, allocExact, freeEach, splitBlock } from './exactPages'
+import { checkFrame, checkNode, checkOrder, checkRequest } from './checks'
+import { BuddyContext, listen, type Nodemask } from './context'
+import { drainAll, drainLocal } from './drain'
 import { freeFast, makePlan, takeFast } from './fastPath'
-import { checkBlock, freePageList, freePages } from './free'
+import { freePages } from './free'
 import { finishBoot } from './handover'
 import { addMemory } from './hotAdd'
-import {
-  attachContext,
-  type BuddyOptions,
-  type CommonOptions,
-  createContext,
-  type RamSource,
-} from './options'
-import { dropReference, takeReference } from './references'
-import { reserveRange } from './reserve'
+import { type BuddyOptions, createContext } from './options'
 
 /**
  * A buddy page allocator with nodes, zones, migratetypes, watermarks and per-CPU page lists, that
@@ -71,18 +57,6 @@ export class BuddyAllocator {
   }
 
   /**
-   * Works on the state buffer of another allocator, without a copy: after a copy back of a saved
-   * state, or from another module. Hooks are given anew. One thread at a time may use a state.
-   * @throws InvalidArgument for anything but a state buffer of this version.
-   */
-  static attach(
-    state: ArrayBuffer | SharedArrayBuffer,
-    options: CommonOptions & { readonly ram?: RamSource } = {},
-  ): BuddyAllocator {
-    return new BuddyAllocator(attachContext(state, options))
-  }
-
-  /**
    * Ends a boot that stopped at the hand-over: page lists get their sizes, watermarks are set, all GFP
    * flags are allowed.
    * @param hugePages raise min_free_kbytes for huge pages on machines of 512 MiB and more.
@@ -106,88 +80,14 @@ export class BuddyAllocator {
       const fast = takeFast(this.context, gfp)
       if (fast >= 0) return fast as Pfn
     }
-    return this.allocLong(gfp, order)
+    return allocLong(this.context, gfp, order)
   }
 
   /**
    * Allocates like {@link allocPages}, near `node`, or only there with `__GFP_THISNODE`.
-   * @param nodes the nodes that may serve the request; all when not given.
    */
-  allocPagesNode(node: number, gfp: number, order = 0, nodes?: readonly number[]): Pfn | null {
-    const c = this.context
-    const near = checkNode(this.context, node)
-    const mask = nodes === undefined ? null : nodemaskOf(this.context, nodes)
-    if (!checkRequest(c, gfp, order)) return null
-    const pfn = allocPages(c, gfp, order, near, mask)
-    return pfn < 0 ? null : (pfn as Pfn)
-  }
-
-  /**
-   * Allocates up to `count` single pages at once, all from one zone, as far as that stays above its
-   * low watermark; one page in the ordinary way when that gives none.
-   * @param count 1 to 2^20.
-   * @returns the frames, in order; possibly fewer than asked for.
-   */
-  allocPagesBulk(gfp: number, count: number, node = NUMA_NO_NODE): Pfn[] {
-    const c = this.context
-    const near = checkNode(this.context, node)
-    checkInteger('count', count, 0, 1 << 20)
-    checkRequest(c, gfp, 0)
-    const pages: number[] = []
-    allocBulk(c, gfp, count, near, null, pages)
-    return pages as Pfn[]
-  }
-
-  /**
-   * Allocates a block and returns the address of its first byte in the direct map, or null.
-   * `__GFP_HIGHMEM` is ignored: such memory has no address there.
-   */
-  getFreePages(gfp: number, order = 0): PhysAddr | null {
-    checkRequest(this.context, gfp, 0)
-    const pfn = this.allocPages(gfp & ~__GFP_HIGHMEM, order)
-    return pfn === null ? null : ((pfn * PAGE_SIZE) as PhysAddr)
-  }
-
-  /** Allocates one page filled with zero and returns its address, or null. */
-  getZeroedPage(gfp: number): PhysAddr | null {
-    checkRequest(this.context, gfp, 0)
-    return this.getFreePages(gfp | __GFP_ZERO, 0)
-  }
-
-  /** Allocates a block of the DMA zone and returns its address, or null. */
-  getDmaPages(gfp: number, order = 0): PhysAddr | null {
-    checkRequest(this.context, gfp, 0)
-    return this.getFreePages(gfp | __GFP_DMA, order)
-  }
-
-  /**
-   * Allocates just the pages that hold `bytes` bytes; the rest of the block is given back. Each page
-   * is then a page of its own.
-   * @param bytes 1 to 4 MiB; more is warned of once, and gives null.
-   * @returns the first frame, or null.
-   */
-  allocPagesExact(bytes: number, gfp: number, node = NUMA_NO_NODE): Pfn | null {
-    const c = this.context
-    const near = checkNode(this.context, node)
-    checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER)
-    if (bytes > PAGE_SIZE << (MAX_ORDER - 1)) {
-      checkRequest(c, gfp, MAX_ORDER)
-      return null
-    }
-    checkRequest(c, gfp, 0)
-    const pfn = allocExact(c, gfp, bytes, near, null)
-    return pfn < 0 ? null : (pfn as Pfn)
-  }
-
-  /**
-   * Makes each page of a block a page of its own, to be freed alone.
-   * @throws KernelBug unless a block of that order in use starts at `pfn`.
-   */
-  splitPage(pfn: Pfn, order: number): void {
-    checkFrame(this.context, pfn)
-    checkOrder(order)
-    checkBlock(this.context, pfn, order)
-    splitBlock(this.context, pfn, order)
+  allocPagesNode(node: number, gfp: number, order = 0): Pfn | null {
+    return allocOnNodes(this.context, node, gfp, order, null)
   }
 
   // ---- Freeing ----
@@ -199,61 +99,7 @@ export class BuddyAllocator {
    */
   freePages(pfn: Pfn, order = 0): void {
     if (order === 0 && freeFast(this.context, pfn)) return
-    this.freeLong(pfn, order)
-  }
-
-  /** Frees the block of 2^order pages at `address`; 0 is nothing, as for the kernel. */
-  freePagesAt(address: number, order = 0): void {
-    if (address === 0) return
-    checkInteger('address', address, 0, this.context.maxPfn * PAGE_SIZE - 1)
-    if (address % PAGE_SIZE !== 0) {
-      throw new InvalidArgument('address', address, `a multiple of ${PAGE_SIZE}`)
-    }
-    this.freePages((address / PAGE_SIZE) as Pfn, order)
-  }
-
-  /** Frees the pages of an {@link allocPagesExact} of `bytes` bytes, all or none. */
-  freePagesExact(pfn: Pfn, bytes: number): void {
-    checkFrame(this.context, pfn)
-    checkInteger('bytes', bytes, 1, PAGE_SIZE << (MAX_ORDER - 1))
-    freeEach(this.context, pfn, Math.ceil(bytes / PAGE_SIZE))
-  }
-
-  /**
-   * Frees single pages as one list: their events and list order are those of a kernel that frees a
-   * list of pages. All are freed or none.
-   */
-  freePagesList(pfns: readonly Pfn[]): void {
-    for (const pfn of pfns) checkFrame(this.context, pfn)
-    freePageList(this.context, pfns)
-  }
-
-  /** Takes another reference on a page: freeing it is a bug until {@link putPage} drops that. */
-  getPage(pfn: Pfn): void {
-    checkFrame(this.context, pfn)
-    takeReference(this.context, pfn)
-  }
-
-  /** Drops a reference on a page, or on the compound page that it is part of; the last one frees it. */
-  putPage(pfn: Pfn): void {
-    checkFrame(this.context, pfn)
-    dropReference(this.context, pfn)
-  }
-
-  /** References to a page; 0 for a free one and for tail pages. */
-  pageCount(pfn: Pfn): number {
-    checkFrame(this.context, pfn)
-    return this.context.words[pageRecord(pfn) + PAGE_REFS]!
-  }
-
-  /**
-   * Takes `count` named frames out of the free lists, as single pages.
-   * @returns false, with nothing changed, when one of them is not free.
-   */
-  reservePages(pfn: Pfn, count = 1): boolean {
-    checkFrame(this.context, pfn)
-    checkInteger('count', count, 1, this.context.maxPfn - pfn)
-    return reserveRange(this.context, pfn, pfn + count)
+    freeLong(this.context, pfn, order)
   }
 
   /**
@@ -267,51 +113,6 @@ export class BuddyAllocator {
 
   // ---- CPUs and context ----
 
-  /** Runs `body` on a CPU: its page lists are used. */
-  onCpu<T>(cpu: number, body: () => T): T {
-    const c = this.context
-    checkInteger('cpu', cpu, 0, c.nrCpus - 1)
-    const before = c.pcpShift / PCP_WORDS
-    switchCpu(c, cpu)
-    try {
-      return body()
-    } finally {
-      switchCpu(c, before)
-    }
-  }
-
-  /** Runs `body` with CONTEXT_ bits set besides those of now: what the running code is and may do. */
-  inContext<T>(bits: number, body: () => T): T {
-    const c = this.context
-    checkInteger('context bits', bits, 0, 255)
-    const before = c.contextBits
-    enterContext(c, before | bits)
-    try {
-      return body()
-    } finally {
-      enterContext(c, before)
-    }
-  }
-
-  /** Runs `body` as an interrupt does: sleeping is a bug there. */
-  inInterrupt<T>(body: () => T): T {
-    return this.inContext(CONTEXT_INTERRUPT | CONTEXT_ATOMIC, body)
-  }
-
-  /**
-   * Runs `body` as an interrupt that hit the CPU while it held its page lists: they cannot be used, so
-   * single pages come from the free areas and go there.
-   */
-  withPageListsHeld<T>(body: () => T): T {
-    const before = this.context.pcpLocked
-    holdPageLists(this.context, true)
-    try {
-      return body()
-    } finally {
-      holdPageLists(this.context, before)
-    }
-  }
-
   /** Empties the current CPU's page lists into the free areas. */
   drainLocalPages(): void {
     drainLocal(this.context, 0)
@@ -320,16 +121,6 @@ export class BuddyAllocator {
   /** Empties every CPU's page lists into the free areas. */
   drainAllPages(): void {
     drainAll(this.context)
-  }
-
-  /** Folds what the CPUs have counted into the zones, as an idle CPU does. */
-  foldCounters(): void {
-    foldCounters(this.context)
-  }
-
-  /** Does what a kernel does once a second: folds counters, drains remote page lists out of use. */
-  refreshVmstat(): void {
-    refreshVmstat(this.context)
   }
 
   // ---- Looking ----
@@ -348,26 +139,34 @@ export class BuddyAllocator {
   get state(): ArrayBuffer | SharedArrayBuffer {
     return this.context.words.buffer as ArrayBuffer | SharedArrayBuffer
   }
+}
 
-  /** A hash of the whole state: equal states hash equal. Cost: every word. */
-  stateHash(): number {
-    return hashWords(this.context.words, this.context.words[HEADER_WORDS_USED]!)
-  }
+// The two long ways are functions of their own: the fast ways are inlined into their callers only while
+// they are small (measured: 20 to 15 ns a pair).
 
-  // The two long ways are methods of their own: the fast ways above are inlined into their callers only
-  // while they are small (measured: 20 to 15 ns a pair).
+/** A request for a block near a node, from the nodes of a mask. */
+export function allocOnNodes(
+  c: BuddyContext,
+  node: number,
+  gfp: number,
+  order: number,
+  mask: Nodemask,
+): Pfn | null {
+  const near = checkNode(c, node)
+  if (!checkRequest(c, gfp, order)) return null
+  const pfn = allocPages(c, gfp, order, near, mask)
+  return pfn < 0 ? null : (pfn as Pfn)
+}
 
-  private allocLong(gfp: number, order: number): Pfn | null {
-    const c = this.context
-    if (!checkRequest(c, gfp, order)) return null
-    const pfn = allocPages(c, gfp, order, c.words[c.cpuRecord + CPU_NODE]!, null)
-    if (order === 0) makePlan(c, gfp)
-    return pfn < 0 ? null : (pfn as Pfn)
-  }
+function allocLong(c: BuddyContext, gfp: number, order: number): Pfn | null {
+  if (!checkRequest(c, gfp, order)) return null
+  const pfn = allocPages(c, gfp, order, c.words[c.cpuRecord + CPU_NODE]!, null)
+  if (order === 0) makePlan(c, gfp)
+  return pfn < 0 ? null : (pfn as Pfn)
+}
 
-  private freeLong(pfn: number, order: number): void {
-    if (pfn >>> 0 !== pfn || pfn >= this.context.maxPfn) checkFrame(this.context, pfn)
-    if (order >>> 0 !== order || order >= MAX_ORDER) checkOrder(order)
-    freePages(this.context, pfn, order)
-  }
+function freeLong(c: BuddyContext, pfn: number, order: number): void {
+  checkFrame(c, pfn)
+  checkOrder(order)
+  freePages(c, pfn, order)
 }

@@ -7,7 +7,6 @@ import { CPU_NODE, NODE_ONLINE, NODE_WORDS } from '../state/schema'
 import type { BuddyContext } from './context'
 import { outsideMemory } from './free'
 import { WARN_ORDER, warnOnce } from './warnings'
-import type { Nodemask } from './zonelistWalk'
 
 /** Any node: the current CPU's is preferred. */
 export const NUMA_NO_NODE = -1
@@ -49,14 +48,4 @@ export function checkNode(c: BuddyContext, node: number): number {
     throw new InvalidArgument('node', node, 'a node that is online')
   }
   return node
-}
-
-/** The set of the nodes in an array. */
-export function nodemaskOf(c: BuddyContext, nodes: readonly number[]): Nodemask {
-  const mask = new Int32Array(c.nrNodes)
-  for (const node of nodes) {
-    checkInteger('node of the mask', node, 0, mask.length - 1)
-    mask[node] = 1
-  }
-  return mask
 }

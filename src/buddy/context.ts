@@ -19,9 +19,62 @@ import {
   ZONE_PCP,
 } from '../state/schema'
 import { noPageTrace, type PageTrace } from '../state/trace'
+import type { Spans } from '../zone/spans'
+import type { MinFreeLog } from '../zone/watermark'
 import { PLAN_WORDS, PLANS } from './contextBits'
-import { type LogOps, silentLog } from './logOps'
-import { noPressure, type PressureOps } from './pressureOps'
+
+/** Nodes that a request may use: `mask[node]` is not 0. `null` stands for all of them. */
+export type Nodemask = Int32Array | null
+
+/** Receives what happens in the kernel's words. Methods may read the allocator but must not call it. */
+export interface LogOps {
+  /** The default of min_free_kbytes met a user's value, see `MinFreeLog`. */
+  readonly minFree: MinFreeLog
+  /** A one-time warning, by its WARN_ number; called the first time only. */
+  warn(c: BuddyContext, warning: number): void
+  /** A request that may sleep, where sleeping is a bug. */
+  sleepInAtomic(c: BuddyContext): void
+  /** A request that failed. */
+  failure(c: BuddyContext, gfp: number, order: number, highest: number, nodemask: Nodemask): void
+  /** A page in a bad state; returns the lines of the report. */
+  badPage(c: BuddyContext, pfn: number, reason: string): readonly string[]
+  /** Zones have been set up; `totalPages` is what decided on mobility grouping. */
+  zones(words: Int32Array, spans: Spans, totalPages: number): void
+  /** All memory has been handed over. */
+  handedOver(words: Int32Array): void
+}
+
+/** A request in the slow path. */
+export interface SlowRequest {
+  /** Its GFP mask. */
+  readonly gfp: number
+  /** Its order, 0 to 10. */
+  readonly order: number
+  /** The node it prefers. */
+  readonly node: number
+  /** The highest zone index it may use. */
+  readonly highestZone: number
+  /** Its migratetype. */
+  readonly type: number
+  /** Its zonelist. */
+  readonly list: number
+  /** The nodes it may use. */
+  nodemask: Nodemask
+  /** Place of the preferred zone in the zonelist, 0 for none. */
+  start: number
+  /** Pages that the last direct reclaim freed. */
+  progress: number
+}
+
+/** What the slow path asks for when the free lists cannot serve a request. */
+export interface LowMemory {
+  /** Wakes the background reclaimer of `node`. */
+  wakeKswapd(node: number, order: number, highestZone: number, gfp: number): void
+  /** Compacts, before any reclaim, for a request that may wait. Returns a PFN, -1, or {@link NO_PAGE}. */
+  compactFirst(c: BuddyContext, r: SlowRequest, flags: number): number
+  /** Makes memory and takes the block. Returns a PFN or -1. */
+  rescue(c: BuddyContext, r: SlowRequest, flags: number): number
+}
 
 /** Zeroes page frames; what the allocator needs of RAM. */
 export interface PageZeroer {
@@ -71,11 +124,11 @@ export class BuddyContext {
   /** Offset of the current CPU's record. */
   cpuRecord: number
   /** What the fast path knows of requests, see `fastPath.ts`; made anew when `planEpoch` is over. */
-  plans: Int32Array
+  readonly plans: Int32Array
+  /** Place of the current CPU's plans. */
+  planShift: number
   /** The epoch that all plans were made in; -1 for none: then every allocation takes the long way. */
   planEpoch: number
-  /** The plans of each CPU. */
-  readonly plansByCpu: readonly Int32Array[]
   /** Frees of PFNs below may be fast; 0 while every call must take the long way. */
   fastLimit: number
   /** CONTEXT_ bits: what the running code is and may do. */
@@ -89,13 +142,13 @@ export class BuddyContext {
   /** Receives the kernel's messages. */
   log: LogOps
   /** Reclaim, compaction and the OOM killer. */
-  pressure: PressureOps
+  pressure: LowMemory
   /** Zeroes pages. */
   ram: PageZeroer
   /** Name of the running task in reports. */
   taskName: string
 
-  constructor(words: Int32Array) {
+  constructor(words: Int32Array, log: LogOps, pressure: LowMemory) {
     this.words = words
     this.maxPfn = words[HEADER_MAX_PFN]!
     this.blocks = words[HEADER_BLOCKS]!
@@ -113,16 +166,16 @@ export class BuddyContext {
     this.normalIndex = highmem ? 1 : 2
     this.pcpShift = words[HEADER_CURRENT_CPU]! * PCP_WORDS
     this.cpuRecord = this.cpus + words[HEADER_CURRENT_CPU]! * CPU_WORDS
-    this.plansByCpu = Array.from({ length: this.nrCpus }, () => new Int32Array(PLANS * PLAN_WORDS))
-    this.plans = this.plansByCpu[words[HEADER_CURRENT_CPU]!] ?? new Int32Array(PLANS * PLAN_WORDS)
+    this.plans = new Int32Array(this.nrCpus * PLANS * PLAN_WORDS)
+    this.planShift = words[HEADER_CURRENT_CPU]! * PLANS * PLAN_WORDS
     this.planEpoch = -1
     this.fastLimit = this.maxPfn
     this.contextBits = 0
     this.tracing = false
     this.trace = noPageTrace
     this.pcpLocked = false
-    this.log = silentLog
-    this.pressure = noPressure
+    this.log = log
+    this.pressure = pressure
     this.ram = noRam
     this.taskName = 'kmem'
   }
@@ -131,7 +184,7 @@ export class BuddyContext {
 /** Makes `cpu` the one that runs. */
 export function switchCpu(c: BuddyContext, cpu: number): void {
   c.words[HEADER_CURRENT_CPU] = cpu
-  c.plans = c.plansByCpu[cpu] ?? c.plans
+  c.planShift = cpu * PLANS * PLAN_WORDS
   c.pcpShift = cpu * PCP_WORDS
   c.cpuRecord = c.cpus + cpu * CPU_WORDS
 }

@@ -5,7 +5,9 @@
  * Source: spec/page-allocator.md §8.2, §8.4.
  */
 
-import { getOrder, PAGE_SIZE } from '../base/units'
+import { checkInteger } from '../base/errors'
+import { getOrder, MAX_ORDER, PAGE_SIZE, type Pfn } from '../base/units'
+import { NUMA_NO_NODE } from '../boot/memblockRegions'
 import { ALLOC_CMA, ALLOC_WMARK_LOW } from '../page/allocFlags'
 import { __GFP_COMP, __GFP_HIGHMEM } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
@@ -23,18 +25,83 @@ import {
 } from '../state/schema'
 import { zoneWatermarkFast } from '../zone/watermarkTest'
 import { allocPages, highestZone, requestType, zonelistFor } from './allocPages'
-import type { BuddyContext } from './context'
+import type { BuddyAllocator } from './buddyAllocator'
+import { checkFrame, checkNode, checkOrder, checkRequest } from './checks'
+import type { BuddyContext, Nodemask } from './context'
 import { checkBlock, freeChecked, freeDirect, outsideMemory } from './free'
 import { takeFromPcp } from './pcp'
 import { countAllocation } from './rmqueue'
 import { WARN_EXACT_FLAGS, warnOnce } from './warnings'
-import { firstZone, mayUse, type Nodemask, setUpBlock } from './zonelistWalk'
+import { firstZone, mayUse, setUpBlock } from './zonelistWalk'
+
+/**
+ * Allocates up to `count` single pages at once, all from one zone, as far as that stays above its
+ * low watermark; one page in the ordinary way when that gives none.
+ * @param count 1 to 2^20.
+ * @returns the frames, in order; possibly fewer than asked for.
+ */
+export function allocPagesBulk(
+  pages: BuddyAllocator,
+  gfp: number,
+  count: number,
+  node = NUMA_NO_NODE,
+): Pfn[] {
+  const c = pages.context
+  const near = checkNode(pages.context, node)
+  checkInteger('count', count, 0, 1 << 20)
+  checkRequest(c, gfp, 0)
+  const pfns: number[] = []
+  allocBulk(c, gfp, count, near, null, pfns)
+  return pfns as Pfn[]
+}
+
+/**
+ * Allocates just the pages that hold `bytes` bytes; the rest of the block is given back. Each page
+ * is then a page of its own.
+ * @param bytes 1 to 4 MiB; more is warned of once, and gives null.
+ * @returns the first frame, or null.
+ */
+export function allocPagesExact(
+  pages: BuddyAllocator,
+  bytes: number,
+  gfp: number,
+  node = NUMA_NO_NODE,
+): Pfn | null {
+  const c = pages.context
+  const near = checkNode(pages.context, node)
+  checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER)
+  if (bytes > PAGE_SIZE << (MAX_ORDER - 1)) {
+    checkRequest(c, gfp, MAX_ORDER)
+    return null
+  }
+  checkRequest(c, gfp, 0)
+  const pfn = allocExact(c, gfp, bytes, near, null)
+  return pfn < 0 ? null : (pfn as Pfn)
+}
+
+/** Frees the pages of an {@link allocPagesExact} of `bytes` bytes, all or none. */
+export function freePagesExact(pages: BuddyAllocator, pfn: Pfn, bytes: number): void {
+  checkFrame(pages.context, pfn)
+  checkInteger('bytes', bytes, 1, PAGE_SIZE << (MAX_ORDER - 1))
+  freeEach(pages.context, pfn, Math.ceil(bytes / PAGE_SIZE))
+}
+
+/**
+ * Makes each page of a block a page of its own, to be freed alone.
+ * @throws KernelBug unless a block of that order in use starts at `pfn`.
+ */
+export function splitPage(pages: BuddyAllocator, pfn: Pfn, order: number): void {
+  checkFrame(pages.context, pfn)
+  checkOrder(order)
+  checkBlock(pages.context, pfn, order)
+  splitBlock(pages.context, pfn, order)
+}
 
 /**
  * Allocates up to `count` single pages from one zone's CPU list and appends their PFNs to `pages`;
  * what cannot be had that way comes as one ordinary allocation. Returns how many were appended.
  */
-export function allocBulk(
+function allocBulk(
   c: BuddyContext,
   gfp: number,
   count: number,
@@ -110,7 +177,7 @@ function bulkZone(
  * Allocates exactly the pages that hold `bytes` bytes: a block, its surplus given back. Each page is
  * then a page of its own. Returns the first PFN or -1.
  */
-export function allocExact(
+function allocExact(
   c: BuddyContext,
   gfp: number,
   bytes: number,
@@ -133,7 +200,7 @@ export function allocExact(
 }
 
 /** Makes each page of a block in use a block of order 0 with one reference. */
-export function splitBlock(c: BuddyContext, pfn: number, order: number): void {
+function splitBlock(c: BuddyContext, pfn: number, order: number): void {
   const words = c.words
   for (let page = pfn; page < pfn + (1 << order); page++) {
     words[pageRecord(page) + PAGE_FLAGS] = 0

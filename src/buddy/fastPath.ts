@@ -64,7 +64,7 @@ import { firstZone } from './zonelistWalk'
 export function takeFast(c: BuddyContext, gfp: number): number {
   const words = c.words
   const plans = c.plans
-  const plan = planOf(gfp)
+  const plan = planOf(c, gfp)
   if (plans[plan] !== gfp || words[plans[plan + 1]! + ZONE_QUIET] !== c.planEpoch) return -1
   const pcp = plans[plan + 2]!
   const head = plans[plan + 3]!
@@ -109,10 +109,10 @@ export function makePlan(c: BuddyContext, gfp: number): void {
   if (c.fastLimit === 0) return
   const words = c.words
   if (c.planEpoch !== words[HEADER_EPOCH]) {
-    for (const plans of c.plansByCpu) plans.fill(0)
+    c.plans.fill(0)
     c.planEpoch = words[HEADER_EPOCH]!
   }
-  const plan = planOf(gfp)
+  const plan = planOf(c, gfp)
   if (c.plans[plan] !== gfp && !writePlan(c, plan, gfp)) return
   const zone = c.plans[plan + 1]!
   if (isQuiet(words, zone)) words[zone + ZONE_QUIET] = c.planEpoch
@@ -144,6 +144,6 @@ function isQuiet(words: Int32Array, zone: number): boolean {
   return words[zone + ZONE_FREE_PAGES]! - unusable > mark + reserve
 }
 
-function planOf(gfp: number): number {
-  return ((gfp ^ (gfp >>> 6) ^ (gfp >>> 12)) & (PLANS - 1)) * PLAN_WORDS
+function planOf(c: BuddyContext, gfp: number): number {
+  return c.planShift + ((gfp ^ (gfp >>> 6) ^ (gfp >>> 12)) & (PLANS - 1)) * PLAN_WORDS
 }

@@ -8,12 +8,11 @@
 import { KernelBug } from '../base/errors'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_ISOLATE } from '../page/migratetype'
-import { PAGE_FLAGS_CHECK_AT_FREE, PG_HEAD, PG_RESERVED } from '../page/pageFlags'
+import { PAGE_FLAGS_CHECK_AT_FREE, PG_RESERVED } from '../page/pageFlags'
 import { addEvent } from '../state/counters'
 import {
   PAGE_BUDDY,
   PAGE_FLAGS,
-  PAGE_KERNEL_FLAGS,
   PAGE_ORDER_MASK,
   PAGE_ORDER_SHIFT,
   PAGE_REFS,
@@ -25,6 +24,11 @@ import { zoneOfPfn } from '../zone/zones'
 import type { BuddyContext } from './context'
 import { blockType, freeOnePage, pcpAllowed, zoneAt } from './freeArea'
 import { putOnPcp } from './pcp'
+
+/** Why a page is dumped, in the kernel's words. */
+const BAD_FLAGS = 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set'
+const BAD_REFS = 'nonzero _refcount'
+const NO_REFS = 'VM_BUG_ON_PAGE(page_ref_count(page) == 0)'
 
 /** What a head's flag word must say at the free of a block, besides its order. */
 const MUST_BE_CLEAR = PAGE_FLAGS_CHECK_AT_FREE | PAGE_BUDDY
@@ -94,77 +98,25 @@ export function freeDirect(c: BuddyContext, pfn: number, order: number, toTail: 
   addEvent(words, words[zone + ZONE_PCP]! + c.pcpShift + PCP_PGFREE, 1 << order)
 }
 
-/**
- * Frees single pages as one list: all are prepared, then all go to the CPU's lists, in the order given.
- * @throws KernelBug when one of them cannot be freed or comes twice; then none is.
- */
-export function freePageList(c: BuddyContext, pfns: ArrayLike<number>): void {
-  const words = c.words
-  for (let i = 0; i < pfns.length; i++) {
-    try {
-      checkBlock(c, pfns[i]!, 0)
-    } catch (bug) {
-      for (let k = 0; k < i; k++) words[pageRecord(pfns[k]!) + PAGE_REFS] = 1
-      throw bug
-    }
-    words[pageRecord(pfns[i]!) + PAGE_REFS] = 0
-  }
-  for (let i = 0; i < pfns.length; i++) {
-    const pfn = pfns[i]!
-    if (c.tracing) c.trace.pageFree(pfn, 0)
-    const type = blockType(c, pfn)
-    // The type is looked up now; the page goes to a list later.
-    words[pageRecord(pfn) + PAGE_REFS] = -1 - type
-    if (type === MIGRATE_ISOLATE) freeNow(c, pfn, type)
-  }
-  for (let i = 0; i < pfns.length; i++) {
-    const pfn = pfns[i]!
-    const type = -1 - words[pageRecord(pfn) + PAGE_REFS]!
-    if (type < 0) continue
-    if (c.pcpLocked) {
-      freeNow(c, pfn, type)
-      continue
-    }
-    const zone = zoneAt(c, pfn)
-    if (c.tracing) c.trace.pageFreeBatched(pfn)
-    putOnPcp(c, zone, words[zone + ZONE_PCP]! + c.pcpShift, pfn, 0, type)
-  }
-}
-
-/** Puts a prepared page into the free areas, past the CPU's lists. */
-function freeNow(c: BuddyContext, pfn: number, type: number): void {
-  c.words[pageRecord(pfn) + PAGE_REFS] = 0
-  freeOnePage(c, zoneAt(c, pfn), pfn, 0, type, false)
-}
-
 /** The error for a free that must not be: what is wrong, with the kernel's report. */
 function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
   const words = c.words
   const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
   const refs = words[pageRecord(pfn) + PAGE_REFS]!
-  const at = `pfn 0x${pfn.toString(16)}`
   if (zoneOfPfn(words, pfn) < 0) return outsideMemory(pfn)
-  if ((flags & PG_RESERVED) !== 0) {
-    return bug(c, pfn, 'RESERVED_PAGE', `${at} is reserved`, 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set')
-  }
+  if ((flags & PG_RESERVED) !== 0) return bug(c, pfn, 'RESERVED_PAGE', 'is reserved', BAD_FLAGS)
   if (refs > 1) {
-    const what = `${at} is still referenced: refcount ${refs}`
-    return bug(c, pfn, 'STILL_REFERENCED', what, 'nonzero _refcount')
+    return bug(c, pfn, 'STILL_REFERENCED', `is still referenced: refcount ${refs}`, BAD_REFS)
   }
-  if (refs === 1 && (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0) {
-    const own = flagsOrder(flags)
-    return bug(c, pfn, 'WRONG_ORDER', `${at} has order ${own}, not ${order}`, 'wrong order')
+  if (refs === 1) {
+    if ((flags & PAGE_FLAGS_CHECK_AT_FREE) !== 0) return badPage(c, pfn)
+    return bug(c, pfn, 'WRONG_ORDER', `has order ${flagsOrder(flags)}, not ${order}`, BAD_REFS)
   }
-  if (refs === 1) return badPage(c, pfn)
   const head = blockHead(words, pfn)
-  const reason = 'VM_BUG_ON_PAGE(page_ref_count(page) == 0)'
-  if (head < 0) return bug(c, pfn, 'NOT_ALLOCATED', `${at} is not allocated`, reason)
-  if (words[pageRecord(head) + PAGE_REFS]! <= 0) {
-    return bug(c, pfn, 'DOUBLE_FREE', `${at} is already free`, reason)
-  }
-  const compound = (words[pageRecord(head) + PAGE_FLAGS]! & PG_HEAD) !== 0 ? 'compound ' : ''
-  const what = `${at} is a tail page of the ${compound}block at 0x${head.toString(16)}`
-  return bug(c, pfn, 'TAIL_PAGE', what, reason)
+  if (head < 0) return bug(c, pfn, 'NOT_ALLOCATED', 'is not allocated', NO_REFS)
+  const free = words[pageRecord(head) + PAGE_REFS]! <= 0
+  if (free) return bug(c, pfn, 'DOUBLE_FREE', 'is already free', NO_REFS)
+  return bug(c, pfn, 'TAIL_PAGE', `is a tail page of the block at 0x${head.toString(16)}`, NO_REFS)
 }
 
 /** The error for a frame without memory: where a kernel would fault on the page's record. */
@@ -177,20 +129,10 @@ export function outsideMemory(pfn: number): KernelBug {
 
 /** The error for a page with state that no free page may have. */
 function badPage(c: BuddyContext, pfn: number): KernelBug {
-  const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_KERNEL_FLAGS
-  const reason =
-    (flags & PAGE_FLAGS_CHECK_AT_FREE) !== 0
-      ? 'PAGE_FLAGS_CHECK_AT_FREE flag(s) set'
-      : 'nonzero _refcount'
-  return bug(c, pfn, 'BAD_PAGE_STATE', `pfn 0x${pfn.toString(16)}: ${reason}`, reason)
+  const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE
+  return bug(c, pfn, 'BAD_PAGE_STATE', 'is in a bad state', flags !== 0 ? BAD_FLAGS : BAD_REFS)
 }
 
-function bug(
-  c: BuddyContext,
-  pfn: number,
-  code: string,
-  message: string,
-  reason: string,
-): KernelBug {
-  return new KernelBug(code, message, c.log.badPage(c, pfn, reason))
+function bug(c: BuddyContext, pfn: number, code: string, what: string, reason: string): KernelBug {
+  return new KernelBug(code, `pfn 0x${pfn.toString(16)} ${what}`, c.log.badPage(c, pfn, reason))
 }

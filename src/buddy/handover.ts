@@ -24,13 +24,13 @@ import {
   PCP_PGFREE,
   ZONE_MANAGED,
 } from '../state/schema'
-import { mappedPages, memoryPieces, sectionEnd } from '../zone/blocks'
+import { memoryPieces, sectionEnd } from '../zone/blocks'
 import { bootPcpLimits } from '../zone/pcpLimits'
 import { setupZones, type Topology } from '../zone/setup'
 import { computeSpans, type MovablePolicy, type ZoneProfile } from '../zone/spans'
 import { recomputeAll, startHugePages } from '../zone/watermark'
 import { buildZonelists, decideMobility, estimateManaged } from '../zone/zonelist'
-import { nextEpoch } from '../zone/zones'
+import { nextEpoch, zoneOfPfn } from '../zone/zones'
 import { allocPages } from './allocPages'
 import { type BuddyContext, currentPcp } from './context'
 import { blockType, freeOnePage, zoneAt } from './freeArea'
@@ -43,7 +43,7 @@ export interface BootOptions {
   readonly profile: ZoneProfile
   readonly nodes: number
   readonly topology: Topology
-  readonly movable?: MovablePolicy
+  readonly movable?: MovablePolicy | undefined
   /** Single pages taken for good after the hand-over. */
   readonly earlyPages: number
 }
@@ -58,7 +58,7 @@ export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOption
     ranges: memoryFrames(boot),
     nodes: options.nodes,
     limits: options.profile,
-    ...(options.movable === undefined ? {} : { movable: options.movable }),
+    movable: options.movable,
   })
   setupZones(words, spans, options.topology)
   words[HEADER_GFP_ALLOWED] = GFP_BOOT_MASK
@@ -77,10 +77,10 @@ export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOption
 export function finishBoot(c: BuddyContext, hugePages: boolean): void {
   c.log.handedOver(c.words)
   bootPcpLimits(c.words)
-  recomputeAll(c.words, c.log.line)
+  recomputeAll(c.words, c.log.minFree)
   c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
   nextEpoch(c.words)
-  if (hugePages) startHugePages(c.words, c.log.line)
+  if (hugePages) startHugePages(c.words, c.log.minFree)
 }
 
 /**
@@ -119,17 +119,18 @@ function markReserved(c: BuddyContext, boot: BootMemory): void {
   for (const run of reservedFrames(boot)) reserveRun(c, run.start, run.end)
   let end = 0
   for (const piece of memoryPieces(c.words)) {
-    if (piece.hole < piece.start) reserveHole(c, piece.hole, piece.start)
+    reserveHole(c, piece.hole, piece.start)
     end = piece.end
   }
   if (end > 0) reserveHole(c, end, sectionEnd(c.words, end))
 }
 
-function reserveHole(c: BuddyContext, start: number, end: number): void {
-  if (mappedPages(c.words, start, end) === 0) return
-  for (let pfn = start; pfn < end; pfn = sectionEnd(c.words, pfn + 1)) {
+/** Marks the frames of a hole, where a section with memory gives them a memory map. */
+export function reserveHole(c: BuddyContext, start: number, end: number): void {
+  for (let pfn = start; pfn < end; ) {
     const stop = Math.min(end, sectionEnd(c.words, pfn + 1))
-    if (mappedPages(c.words, pfn, stop) > 0) reserveRun(c, pfn, stop)
+    if (zoneOfPfn(c.words, pfn) >= 0) reserveRun(c, pfn, stop)
+    pfn = stop
   }
 }
 

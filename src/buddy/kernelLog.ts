@@ -11,14 +11,12 @@ import {
   ZONE_NODE,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
-import { type KernelImage, memoryLog, zoneLog } from '../zone/bootLog'
+import { type KernelImage, memoryLog, minFreeMessage, zoneLog } from '../zone/bootLog'
 import { zonelistLog } from '../zone/zonelist'
-import type { BuddyContext } from './context'
+import type { BuddyContext, LogOps, Nodemask } from './context'
 import { CONTEXT_INTERRUPT, CONTEXT_MEMALLOC, CONTEXT_OOM_VICTIM } from './contextBits'
 import { zoneAt } from './freeArea'
-import type { LogOps } from './logOps'
 import { formatMemInfo } from './memInfo'
-import type { Nodemask } from './zonelistWalk'
 
 /** Failure reports are at least this far apart. */
 const REPORT_SECONDS = 10
@@ -57,7 +55,7 @@ export function kernelLog(write: (line: string) => void, options: KernelLogOptio
     return lines
   }
   return {
-    line: write,
+    minFree: (event, user, other) => write(minFreeMessage(event, user, other)),
     warn(c, warning) {
       write('------------[ cut here ]------------')
       write(`WARNING: CPU: ${c.words[HEADER_CURRENT_CPU]} PID: 0 at ${WARNING_PLACES[warning]}`)

@@ -1,6 +1,5 @@
 /** An allocator that continues from recorded zones. */
 
-import type { PfnRange } from '../zone/spans'
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 import { PAGEBLOCK_PAGES, type Pfn, SECTION_PAGES } from '../base/units'
 import { __GFP_BITS_MASK } from '../page/gfp'
@@ -42,19 +41,20 @@ import {
 } from '../state/schema'
 import { setupStatThresholds } from '../zone/pcpLimits'
 import { setupZones } from '../zone/setup'
+import type { PfnRange } from '../zone/spans'
 import { type Spans, ZONES_X86_64 } from '../zone/spans'
 import { buildZonelists } from '../zone/zonelist'
 import { nodeRecord, zoneIndexName, zoneOfPfn, zoneRecord } from '../zone/zones'
 import { BuddyAllocator } from './buddyAllocator'
 import { checkFrame, checkOrder } from './checks'
-import { BuddyContext, currentPcp } from './context'
+import { type BuddyContext, currentPcp } from './context'
 import { outsideMemory } from './free'
 import { freeList, zoneAt } from './freeArea'
 import type { ZoneState } from './nodeState'
 import {
   type CommonOptions,
-  connect,
   MAX_PFN_LIMIT,
+  newContext,
   newState,
   type RamSource,
   SPARE_RANGES,
@@ -91,8 +91,7 @@ export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}
     cpus,
     maxRanges: spans.ranges.length + SPARE_RANGES,
   }
-  const c = new BuddyContext(newState(geometry, options.shared === true))
-  connect(c, options, options.ram)
+  const c = newContext(newState(geometry, options.shared === true), options, options.ram)
   setupZones(c.words, spans, { cpuNodes: new Array<number>(cpus).fill(0) })
   // Nodes that are not described are online all the same: the CPUs' own is one of them.
   for (let node = 0; node < nodes; node++) c.words[nodeRecord(c.words, node) + NODE_ONLINE] = 1

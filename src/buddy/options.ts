@@ -3,13 +3,12 @@
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { GiB, PAGE_SIZE, SECTION_PAGES } from '../base/units'
 import type { BootMemory } from '../boot/bootMemory'
-import { checkState, formatState, type Geometry, stateWords } from '../state/layout'
-import type { Topology } from '../zone/setup'
+import { formatState, type Geometry, stateWords } from '../state/layout'
 import { type MovablePolicy, ZONES_X86_64, type ZoneProfile } from '../zone/spans'
-import { BuddyContext } from './context'
+import { BuddyContext, type LogOps, type LowMemory } from './context'
 import { bootZones } from './handover'
-import type { LogOps } from './logOps'
-import type { PressureOps } from './pressureOps'
+import { silentLog } from './logOps'
+import { noPressure } from './lowMemory'
 
 /** The most memory that one machine can have: a tebibyte. */
 export const MAX_PFN_LIMIT = 2 ** 28
@@ -39,8 +38,8 @@ export interface RamSource {
 export interface CommonOptions {
   /** Receives the kernel's messages, such as `kernelLog(console.log)`; nothing is logged without it. */
   readonly log?: LogOps
-  /** Reclaim, compaction and the OOM killer; without it there is nothing to reclaim. */
-  readonly pressure?: PressureOps
+  /** Reclaim, compaction and the OOM killer: `withPressure(ops)`; without it there is nothing to reclaim. */
+  readonly pressure?: LowMemory
 }
 
 /** Options of a new allocator. */
@@ -74,63 +73,37 @@ export interface BuddyOptions extends CommonOptions {
 /** Makes the state of a new allocator and hands memory over. */
 export function createContext(options: BuddyOptions): BuddyContext {
   const boot = bootMemory(options)
-  const cpus = options.cpus ?? options.cpuNodes?.length ?? 1
+  const cpuNodes = options.cpuNodes ?? new Array<number>(options.cpus ?? 1).fill(0)
+  const { cpus = cpuNodes.length, earlyPages = 0, maxAddress = 0, zones = ZONES_X86_64 } = options
   checkInteger('cpus', cpus, 1, 1024)
-  const cpuNodes = options.cpuNodes ?? new Array<number>(cpus).fill(0)
-  for (const range of boot.memory) checkInteger('node', range.node ?? 0, 0, 63)
-  for (const node of cpuNodes) checkInteger('node of a CPU', node, 0, 63)
-  const memoryNodes = boot.memory.map((range) => range.node ?? 0)
-  const nodes = Math.max(0, ...memoryNodes, ...cpuNodes) + 1
-  const earlyPages = options.earlyPages ?? 0
   checkInteger('earlyPages', earlyPages, 0, 1 << 20)
-  const end = boot.memory.reduce((top, range) => Math.max(top, range.base + range.size), 0)
-  const growth = options.ram?.growable === true ? 4 * GiB : 0
-  const top = Math.max(end, growth, options.maxAddress ?? 0)
-  if (!Number.isSafeInteger(top) || top > MAX_PFN_LIMIT * PAGE_SIZE) {
-    throw new InvalidArgument('end of memory', top, `at most ${MAX_PFN_LIMIT * PAGE_SIZE} bytes`)
+  let nodes = 1
+  let top = Math.max(maxAddress, options.ram?.growable === true ? 4 * GiB : 1)
+  for (const range of boot.memory) {
+    nodes = Math.max(nodes, (range.node ?? 0) + 1)
+    top = Math.max(top, range.base + range.size)
   }
-  const words = newState(
-    {
-      maxPfn: Math.max(1, Math.ceil(top / (SECTION_PAGES * PAGE_SIZE))) * SECTION_PAGES,
-      nodes,
-      cpus,
-      maxRanges: boot.memory.length + SPARE_RANGES,
-    },
-    options.shared === true,
-  )
-  const c = new BuddyContext(words)
-  connect(c, options, options.ram)
-  const topology: Topology =
-    options.distances === undefined ? { cpuNodes } : { cpuNodes, distances: options.distances }
-  bootZones(c, boot, {
-    profile: options.zones ?? ZONES_X86_64,
-    nodes,
-    topology,
-    earlyPages,
-    ...(options.movable === undefined ? {} : { movable: options.movable }),
-  })
+  nodes = Math.max(nodes, ...cpuNodes.map((node) => node + 1))
+  checkInteger('nodes', nodes, 1, 64)
+  checkInteger('end of memory', top, 1, MAX_PFN_LIMIT * PAGE_SIZE)
+  const maxPfn = Math.ceil(top / (SECTION_PAGES * PAGE_SIZE)) * SECTION_PAGES
+  const maxRanges = boot.memory.length + SPARE_RANGES
+  const words = newState({ maxPfn, nodes, cpus, maxRanges }, options.shared === true)
+  const c = newContext(words, options, options.ram)
+  const topology = { cpuNodes, distances: options.distances }
+  bootZones(c, boot, { profile: zones, nodes, topology, earlyPages, movable: options.movable })
   return c
 }
 
-/**
- * Works on a state that exists, without a copy.
- * @throws InvalidArgument for anything but a whole state buffer of this version.
- */
-export function attachContext(
-  state: ArrayBuffer | SharedArrayBuffer,
-  options: CommonOptions & { readonly ram?: RamSource },
+/** A view of a state, with the hooks of the options. */
+export function newContext(
+  words: Int32Array,
+  options: CommonOptions,
+  ram?: RamSource,
 ): BuddyContext {
-  const words = new Int32Array(state)
-  checkState(words)
-  const c = new BuddyContext(words)
-  connect(c, options, options.ram)
-  return c
-}
-
-export function connect(c: BuddyContext, options: CommonOptions, ram: RamSource | undefined): void {
-  if (options.log !== undefined) c.log = options.log
-  if (options.pressure !== undefined) c.pressure = options.pressure
+  const c = new BuddyContext(words, options.log ?? silentLog, options.pressure ?? noPressure)
   if (ram !== undefined) c.ram = ram
+  return c
 }
 
 export function newState(geometry: Geometry, shared: boolean): Int32Array {

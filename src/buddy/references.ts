@@ -6,17 +6,37 @@ import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import { PAGE_FLAGS, PAGE_REFS } from '../state/schema'
 import { zoneOfPfn } from '../zone/zones'
+import type { BuddyAllocator } from './buddyAllocator'
+import { checkFrame } from './checks'
 import type { BuddyContext } from './context'
 import { freePages, outsideMemory } from './free'
 
 /** One reference short of what a page's counter holds. */
 const MAX_REFS = 0x7ffffffe
 
+/** Takes another reference on a page: freeing it is a bug until {@link putPage} drops that. */
+export function getPage(pages: BuddyAllocator, pfn: Pfn): void {
+  checkFrame(pages.context, pfn)
+  takeReference(pages.context, pfn)
+}
+
+/** Drops a reference on a page, or on the compound page that it is part of; the last one frees it. */
+export function putPage(pages: BuddyAllocator, pfn: Pfn): void {
+  checkFrame(pages.context, pfn)
+  dropReference(pages.context, pfn)
+}
+
+/** References to a page; 0 for a free one and for tail pages. */
+export function pageCount(pages: BuddyAllocator, pfn: Pfn): number {
+  checkFrame(pages.context, pfn)
+  return pages.context.words[pageRecord(pfn) + PAGE_REFS]!
+}
+
 /**
  * Adds a reference to a page in use, to the head when it is part of a compound page.
  * @throws KernelBug for a page that nobody holds, and for a counter that would overflow.
  */
-export function takeReference(c: BuddyContext, pfn: number): void {
+function takeReference(c: BuddyContext, pfn: number): void {
   const record = pageRecord(usedHead(c, pfn))
   if (c.words[record + PAGE_REFS]! >= MAX_REFS) {
     throw new KernelBug('REFCOUNT_OVERFLOW', `pfn 0x${pfn.toString(16)} has too many references`)
@@ -28,7 +48,7 @@ export function takeReference(c: BuddyContext, pfn: number): void {
  * Drops a reference; the last one frees the block.
  * @throws KernelBug for a page that nobody holds.
  */
-export function dropReference(c: BuddyContext, pfn: number): void {
+function dropReference(c: BuddyContext, pfn: number): void {
   const words = c.words
   const head = usedHead(c, pfn)
   const record = pageRecord(head)

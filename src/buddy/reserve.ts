@@ -5,21 +5,34 @@
  * Source: spec/pressure.md §13.7.
  */
 
-import { MAX_ORDER } from '../base/units'
+import { checkInteger } from '../base/errors'
+import { MAX_ORDER, type Pfn } from '../base/units'
 import { flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE } from '../page/migratetype'
 import { addFreePages } from '../state/counters'
 import { listAddHead } from '../state/lists'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_ORDER_SHIFT, PAGE_REFS, ZONE_NR_FREE } from '../state/schema'
+import type { BuddyAllocator } from './buddyAllocator'
+import { checkFrame } from './checks'
 import { type BuddyContext, currentPcp } from './context'
 import { drainAll } from './drain'
 import { blockType, freeBlockOrder, freeList, removeFreeBlock, zoneAt } from './freeArea'
 
 /**
+ * Takes `count` named frames out of the free lists, as single pages.
+ * @returns false, with nothing changed, when one of them is not free.
+ */
+export function reservePages(pages: BuddyAllocator, pfn: Pfn, count = 1): boolean {
+  checkFrame(pages.context, pfn)
+  checkInteger('count', count, 1, pages.context.maxPfn - pfn)
+  return reserveRange(pages.context, pfn, pfn + count)
+}
+
+/**
  * Takes every frame of `[start, end)` as a single page with one reference. False, and nothing changed,
  * when one of them is not free.
  */
-export function reserveRange(c: BuddyContext, start: number, end: number): boolean {
+function reserveRange(c: BuddyContext, start: number, end: number): boolean {
   for (let page = start; page < end; page++) if (freeHead(c, page) < 0) return false
   for (let page = start; page < end; page++) {
     let head = freeHead(c, page)

@@ -25,13 +25,10 @@ import {
   ZONE_WMARK,
 } from '../state/schema'
 import { zoneWatermarkFast } from '../zone/watermarkTest'
-import type { BuddyContext } from './context'
+import type { BuddyContext, Nodemask } from './context'
 import { reserveHighatomic } from './fallback'
 import { takeFromZone } from './rmqueue'
 import { WARN_NOFAIL_ORDER, warnOnce } from './warnings'
-
-/** Nodes that a request may use: `mask[node]` is not 0. `null` stands for all of them. */
-export type Nodemask = Int32Array | null
 
 /** Place in the zonelist of the first zone that a request may use; 0 when there is none. */
 export function firstZone(

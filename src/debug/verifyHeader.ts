@@ -1,8 +1,8 @@
 /** Checks the header, memory ranges, CPUs, nodes and zonelists: what must hold before anything else is read. */
 
 import { InvalidArgument } from '../base/errors'
-import { PAGEBLOCK_PAGES } from '../base/units'
-import { checkState, zonelistWords } from '../state/layout'
+import { checkState } from '../state/checkState'
+import { placeTables } from '../state/layout'
 import {
   CPU_EVENTS,
   CPU_NODE,
@@ -33,7 +33,6 @@ import {
   HEADER_USER_MIN_FREE_KBYTES,
   HEADER_WATERMARK_BOOST,
   HEADER_WATERMARK_SCALE,
-  HEADER_WORDS,
   HEADER_ZONELISTS,
   HEADER_ZONES,
   NODE_NR_CPUS,
@@ -43,8 +42,6 @@ import {
   NODE_WORDS,
   NR_VM_EVENTS,
   NR_ZONES,
-  PAGE_WORDS,
-  PCP_WORDS,
   RANGE_END,
   RANGE_NODE,
   RANGE_START,
@@ -130,23 +127,21 @@ function checkGeometry(words: Int32Array, v: Violations): boolean {
     v.report('HEADER-1', `the geometry is ${maxPfn} frames, ${nodes} nodes, ${cpus} CPUs`)
     return false
   }
-  const lengths: readonly (readonly [column: number, name: string, words: number])[] = [
-    [HEADER_BLOCKS, 'pageblocks', maxPfn / PAGEBLOCK_PAGES],
-    [HEADER_ZONES, 'zones', nodes * NR_ZONES * ZONE_WORDS],
-    [HEADER_PCPS, 'page lists', nodes * NR_ZONES * cpus * PCP_WORDS],
-    [HEADER_NODES, 'nodes', nodes * NODE_WORDS],
-    [HEADER_CPUS, 'CPUs', cpus * CPU_WORDS],
-    [HEADER_DISTANCES, 'distances', nodes * nodes],
-    [HEADER_ZONELISTS, 'zonelists', nodes * 2 * zonelistWords(nodes)],
-    [HEADER_RANGES, 'ranges', 0],
+  const place = placeTables({ maxPfn, nodes, cpus, maxRanges: words[HEADER_MAX_RANGES]! })
+  const tables: readonly (readonly [column: number, name: string, place: number])[] = [
+    [HEADER_BLOCKS, 'pageblocks', place.blocks],
+    [HEADER_ZONES, 'zones', place.zones],
+    [HEADER_PCPS, 'page lists', place.pcps],
+    [HEADER_NODES, 'nodes', place.nodes],
+    [HEADER_CPUS, 'CPUs', place.cpus],
+    [HEADER_DISTANCES, 'distances', place.distances],
+    [HEADER_ZONELISTS, 'zonelists', place.zonelists],
+    [HEADER_RANGES, 'ranges', place.ranges],
   ]
-  let place = HEADER_WORDS + maxPfn * PAGE_WORDS
-  for (const [column, name, length] of lengths) {
-    if (words[column] !== place) {
-      v.report('HEADER-1', `the table of ${name} is at ${words[column]}, not ${place}`)
-      return false
-    }
-    place += length
+  for (const [column, name, at] of tables) {
+    if (words[column] === at) continue
+    v.report('HEADER-1', `the table of ${name} is at ${words[column]}, not ${at}`)
+    return false
   }
   return true
 }

@@ -12,10 +12,13 @@
 import { KernelBug } from '../base/errors'
 import type { Pfn } from '../base/units'
 import type { BuddyAllocator } from '../buddy/buddyAllocator'
-import { adoptBlock } from '../buddy/loadZones'
 import { currentPcp } from '../buddy/context'
+import { allocPagesBulk, splitPage } from '../buddy/exactPages'
 import { pcpAllowed, zoneAt } from '../buddy/freeArea'
+import { freePagesList } from '../buddy/freeList'
+import { adoptBlock } from '../buddy/loadZones'
 import { pcpListIndex } from '../buddy/pcp'
+import { withPageListsHeld } from '../buddy/running'
 import { __GFP_RECLAIM } from '../page/gfp'
 import { blockHead, flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import { PAGE_FLAGS, PAGE_NEXT, PAGE_REFS, PCP_LISTS } from '../state/schema'
@@ -250,7 +253,7 @@ class Replayer implements PageTrace {
     const expected = this.pfn[at]!
     const held = expected >= 0 && pcpAllowed(order) && this.inferBulk(first, at, expected, order)
     const pfn = held
-      ? this.pages.withPageListsHeld(() => this.pages.allocPages(gfp, order))
+      ? withPageListsHeld(this.pages, () => this.pages.allocPages(gfp, order))
       : this.pages.allocPages(gfp, order)
     const actual = pfn === null ? -1 : pfn
     if (actual === expected) this.identicalAllocations += 1
@@ -311,7 +314,7 @@ class Replayer implements PageTrace {
   private takeBulk(at: number, type: number, count: number): void {
     this.inferred.push({ line: this.events.line[at]!, kind: 'bulk', pages: count })
     // Any mask of that type will do: a bulk allocation only looks at the low watermark.
-    this.pages.allocPagesBulk(__GFP_RECLAIM | (type << 3), count)
+    allocPagesBulk(this.pages, __GFP_RECLAIM | (type << 3), count)
   }
 
   private isSoftirq(at: number): boolean {
@@ -332,7 +335,7 @@ class Replayer implements PageTrace {
       this.frees += 1
       this.guarded(at, () => {
         this.makeFreeable(at, pfn, order)
-        if (held) this.pages.withPageListsHeld(() => this.pages.freePages(pfn, order))
+        if (held) withPageListsHeld(this.pages, () => this.pages.freePages(pfn, order))
         else this.pages.freePages(pfn, order)
       })
       if (this.next === at) this.next += 1
@@ -366,7 +369,7 @@ class Replayer implements PageTrace {
         list.push(pfn)
       }
       this.frees += list.length
-      this.pages.freePagesList(list)
+      freePagesList(this.pages, list)
     })
     if (this.next < this.runEnd) this.next = this.runEnd
     for (;;) {
@@ -396,7 +399,7 @@ class Replayer implements PageTrace {
     } else if (words[pageRecord(head) + PAGE_REFS] === 1) {
       const own = flagsOrder(words[pageRecord(head) + PAGE_FLAGS]!)
       if (own <= order) return
-      this.pages.splitPage(head as Pfn, own)
+      splitPage(this.pages, head as Pfn, own)
       this.inferred.push({ line: this.events.line[at]!, kind: 'split', pages: 1 << own })
     }
   }

@@ -4,22 +4,8 @@ import { InvalidArgument } from '../base/errors'
 import { PAGEBLOCK_ORDER } from '../base/units'
 import {
   CPU_WORDS,
-  HEADER_BLOCKS,
-  HEADER_CPUS,
-  HEADER_DISTANCES,
-  HEADER_MAGIC,
-  HEADER_MAX_PFN,
   HEADER_MAX_RANGES,
-  HEADER_NODES,
-  HEADER_NR_CPUS,
-  HEADER_NR_NODES,
-  HEADER_PCPS,
-  HEADER_RANGES,
-  HEADER_VERSION,
   HEADER_WORDS,
-  HEADER_WORDS_USED,
-  HEADER_ZONELISTS,
-  HEADER_ZONES,
   NODE_WORDS,
   NR_ZONES,
   PAGE_WORDS,
@@ -29,9 +15,9 @@ import {
 } from './schema'
 
 /** `kmem` in ASCII, little endian. */
-const MAGIC = 0x6d656d6b
+export const MAGIC = 0x6d656d6b
 /** Changes whenever the schema does. */
-const VERSION = 1
+export const VERSION = 1
 
 /** What decides the size of a state buffer. */
 export interface Geometry {
@@ -64,53 +50,16 @@ export function formatState(words: Int32Array, geometry: Geometry): void {
   if (words.length < place.total) {
     throw new InvalidArgument('state', words.length, `a buffer of at least ${place.total} words`)
   }
-  words[HEADER_MAGIC] = MAGIC
-  words[HEADER_VERSION] = VERSION
-  words[HEADER_WORDS_USED] = place.total
-  words[HEADER_MAX_PFN] = geometry.maxPfn
-  words[HEADER_NR_NODES] = geometry.nodes
-  words[HEADER_NR_CPUS] = geometry.cpus
-  words[HEADER_MAX_RANGES] = geometry.maxRanges
-  words[HEADER_BLOCKS] = place.blocks
-  words[HEADER_ZONES] = place.zones
-  words[HEADER_PCPS] = place.pcps
-  words[HEADER_NODES] = place.nodes
-  words[HEADER_CPUS] = place.cpus
-  words[HEADER_DISTANCES] = place.distances
-  words[HEADER_ZONELISTS] = place.zonelists
-  words[HEADER_RANGES] = place.ranges
+  const { maxPfn, nodes, cpus, maxRanges } = geometry
+  const tables = [place.blocks, place.zones, place.pcps, place.nodes, place.cpus]
+  tables.push(place.distances, place.zonelists, place.ranges)
+  // The columns from HEADER_MAGIC to HEADER_RANGES, in the order of the schema.
+  words.set([MAGIC, VERSION, place.total, maxPfn, nodes, cpus, ...tables])
+  words[HEADER_MAX_RANGES] = maxRanges
 }
 
-/**
- * Checks that `words` is a state buffer of this schema, whole and with its tables where they belong.
- * @throws InvalidArgument saying what is wrong.
- */
-export function checkState(words: Int32Array): void {
-  if (words.length < HEADER_WORDS || words[HEADER_MAGIC] !== MAGIC) {
-    throw new InvalidArgument('state', words[HEADER_MAGIC], 'a kmem state buffer')
-  }
-  if (words[HEADER_VERSION] !== VERSION) {
-    throw new InvalidArgument('state version', words[HEADER_VERSION], String(VERSION))
-  }
-  const place = placeTables({
-    maxPfn: words[HEADER_MAX_PFN]!,
-    nodes: words[HEADER_NR_NODES]!,
-    cpus: words[HEADER_NR_CPUS]!,
-    maxRanges: words[HEADER_MAX_RANGES]!,
-  })
-  if (words[HEADER_WORDS_USED] !== place.total || words.length < place.total) {
-    throw new InvalidArgument('state', words.length, `a buffer of at least ${place.total} words`)
-  }
-}
-
-/** A hash of the first `count` words (FNV-1a over words, 32 bits): equal states hash equal. */
-export function hashWords(words: Int32Array, count: number): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < count; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
-  return hash >>> 0
-}
-
-function placeTables(geometry: Geometry) {
+/** Where the tables of a state start. */
+export function placeTables(geometry: Geometry) {
   const blocks = HEADER_WORDS + geometry.maxPfn * PAGE_WORDS
   const zones = blocks + geometry.maxPfn / (1 << PAGEBLOCK_ORDER)
   const nrZones = geometry.nodes * NR_ZONES

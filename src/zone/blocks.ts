@@ -22,6 +22,7 @@ import {
   HEADER_MOBILITY_DISABLED,
   HEADER_NR_RANGES,
   HEADER_RANGES,
+  HEADER_ZONES,
   NR_ZONES,
   RANGE_END,
   RANGE_NODE,
@@ -44,19 +45,24 @@ export interface MemoryPiece {
 }
 
 /**
- * Writes the pageblock table from the memory ranges and the zone records. Blocks whose first page is
- * memory become MOVABLE (UNMOVABLE when grouping by mobility is off), all others UNMOVABLE.
- * Costs a visit to each pageblock.
+ * Writes the pageblock table for the frames from `from` on, out of memory ranges and zone records.
+ * Blocks whose first page is memory become MOVABLE (UNMOVABLE when grouping by mobility is off), all
+ * others UNMOVABLE. Costs a visit to each pageblock.
  */
-export function initPageblocks(words: Int32Array): void {
-  const first = words[HEADER_BLOCKS]!
-  words.fill(0, first, first + words[HEADER_MAX_PFN]! / PAGEBLOCK_PAGES)
+export function initPageblocks(words: Int32Array, from = 0): void {
+  const blocks = words[HEADER_BLOCKS]!
+  words.fill(0, blocks + Math.ceil(from / PAGEBLOCK_PAGES), words[HEADER_ZONES]!)
   markPresent(words)
-  const pieces = memoryPieces(words)
-  for (const piece of pieces) nameBlocks(words, piece.zone, piece.hole, piece.end)
-  const last = pieces[pieces.length - 1]
-  if (last !== undefined) nameBlocks(words, last.zone, last.end, sectionEnd(words, last.end))
-  if (words[HEADER_MOBILITY_DISABLED] === 0) for (const piece of pieces) setMovable(words, piece)
+  let end = from
+  let zone = 0
+  for (const piece of memoryPieces(words)) {
+    if (piece.end <= from) continue
+    zone = piece.zone
+    end = piece.end
+    nameBlocks(words, zone, Math.max(piece.hole, from), end)
+    if (words[HEADER_MOBILITY_DISABLED] === 0) setMovable(words, Math.max(piece.start, from), end)
+  }
+  nameBlocks(words, zone, end, sectionEnd(words, end))
 }
 
 /** The pieces of the memory map, ascending. */
@@ -118,9 +124,9 @@ function nameBlocks(words: Int32Array, zone: number, start: number, end: number)
   }
 }
 
-function setMovable(words: Int32Array, piece: MemoryPiece): void {
-  const first = Math.ceil(piece.start / PAGEBLOCK_PAGES) * PAGEBLOCK_PAGES
-  for (let pfn = first; pfn < piece.end; pfn += PAGEBLOCK_PAGES) {
+function setMovable(words: Int32Array, start: number, end: number): void {
+  const first = Math.ceil(start / PAGEBLOCK_PAGES) * PAGEBLOCK_PAGES
+  for (let pfn = first; pfn < end; pfn += PAGEBLOCK_PAGES) {
     const block = blockWord(words, pfn)
     words[block] = (words[block]! & ~BLOCK_TYPE_MASK) | MIGRATE_MOVABLE
   }

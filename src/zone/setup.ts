@@ -1,6 +1,6 @@
 /** Zone initialisation: writes ranges, nodes, CPUs, zones and pageblocks into a fresh state buffer. */
 
-import { checkInteger, InvalidArgument } from '../base/errors'
+import { checkInteger } from '../base/errors'
 import {
   CPU_NODE,
   CPU_WORDS,
@@ -25,8 +25,6 @@ import {
   NODE_ONLINE,
   NODE_SPANNED,
   NODE_START,
-  NODE_WORDS,
-  NR_ZONES,
   RANGE_END,
   RANGE_NODE,
   RANGE_START,
@@ -37,7 +35,7 @@ import {
 } from '../state/schema'
 import { initPageblocks } from './blocks'
 import type { Spans } from './spans'
-import { initZoneRecord, nodeRecord, zoneRecord } from './zones'
+import { initZoneRecord, nodeRecord, nrZones, zoneRecord } from './zones'
 
 /** Distance of a node to itself, and the smallest there is. */
 export const LOCAL_DISTANCE = 10
@@ -49,7 +47,7 @@ export interface Topology {
   /** Node of each CPU, by CPU number. */
   readonly cpuNodes: readonly number[]
   /** Distance from each node to each, row by row, 10 to 255; without it 10 to itself, else 20. */
-  readonly distances?: readonly (readonly number[])[]
+  readonly distances?: readonly (readonly number[])[] | undefined
 }
 
 /**
@@ -64,26 +62,43 @@ export interface Topology {
 export function setupZones(words: Int32Array, spans: Spans, topology: Topology): void {
   const nodes = words[HEADER_NR_NODES]!
   checkInteger('nodes', spans.nodes.length, 1, nodes)
-  checkInteger('memory ranges', spans.ranges.length, 0, words[HEADER_MAX_RANGES]!)
-  const memoryEnd = spans.ranges[spans.ranges.length - 1]?.end ?? 0
-  checkInteger('end of memory', memoryEnd, 0, words[HEADER_MAX_PFN]!)
-  checkTopology(topology, words[HEADER_NR_CPUS]!, spans.nodes.length, nodes)
+  checkTopology(topology, words[HEADER_NR_CPUS]!, spans.nodes.length)
+  checkRoom(words, spans)
 
   words[HEADER_HIGHMEM] = spans.limits.highmem ? 1 : 0
   words[HEADER_MOVABLE_ZONE] = spans.movableZone
   spans.limits.limits.forEach((limit, index) => {
-    words[HEADER_ZONE_LIMITS + index] = Math.min(limit, 0x7fffffff)
+    words[HEADER_ZONE_LIMITS + index] = Math.min(limit, 2 ** 30)
   })
   writeTunables(words, spans.limits.highmem)
-  writeRanges(words, spans)
   writeDistances(words, topology)
-  for (let node = 0; node < nodes; node++) writeNode(words, spans, node)
+  for (let number = 0; number < nrZones(words); number++) {
+    initZoneRecord(words, number >> 2, number & 3)
+  }
   topology.cpuNodes.forEach((node, cpu) => {
     words[words[HEADER_CPUS]! + cpu * CPU_WORDS + CPU_NODE] = node
     words[nodeRecord(words, node) + NODE_NR_CPUS]! += 1
   })
-  countOnline(words)
-  initPageblocks(words)
+  writeSpans(words, spans, 0)
+}
+
+/**
+ * Writes ranges and spans into their records, and the pageblocks from PFN `from` on; what the zones
+ * manage and hold stays as it is.
+ * @throws InvalidArgument, with nothing written, for memory that the buffer has no room for.
+ */
+export function writeSpans(words: Int32Array, spans: Spans, from: number): void {
+  checkRoom(words, spans)
+  writeRanges(words, spans)
+  words[HEADER_ONLINE_NODES] = 0
+  for (let node = 0; node < words[HEADER_NR_NODES]!; node++) writeNode(words, spans, node)
+  initPageblocks(words, from)
+}
+
+function checkRoom(words: Int32Array, spans: Spans): void {
+  checkInteger('memory ranges', spans.ranges.length, 0, words[HEADER_MAX_RANGES]!)
+  const memoryEnd = spans.ranges[spans.ranges.length - 1]?.end ?? 0
+  checkInteger('end of memory', memoryEnd, 0, words[HEADER_MAX_PFN]!)
 }
 
 function writeTunables(words: Int32Array, highmem: boolean): void {
@@ -119,53 +134,30 @@ function writeDistances(words: Int32Array, topology: Topology): void {
 function writeNode(words: Int32Array, spans: Spans, node: number): void {
   const record = nodeRecord(words, node)
   const span = spans.nodes[node]
-  words.fill(0, record, record + NODE_WORDS)
   if (span !== undefined) {
     words[record + NODE_START] = span.start
     words[record + NODE_SPANNED] = span.end - span.start
     words[record + NODE_MOVABLE_PFN] = span.movablePfn
-  }
-  for (let index = 0; index < NR_ZONES; index++) {
-    initZoneRecord(words, node, index)
-    const zoneSpan = span?.zones[index]
-    if (zoneSpan === undefined) continue
-    const zone = zoneRecord(words, node, index)
-    words[zone + ZONE_START] = zoneSpan.start
-    words[zone + ZONE_SPANNED] = zoneSpan.spanned
-    words[zone + ZONE_PRESENT] = zoneSpan.present
-  }
-}
-
-function countOnline(words: Int32Array): void {
-  let online = 0
-  for (let node = 0; node < words[HEADER_NR_NODES]!; node++) {
-    const record = nodeRecord(words, node)
-    if (words[record + NODE_SPANNED] === 0 && words[record + NODE_NR_CPUS] === 0) continue
-    words[record + NODE_ONLINE] = 1
-    online++
-  }
-  words[HEADER_ONLINE_NODES] = online
-}
-
-function checkTopology(topology: Topology, cpus: number, used: number, nodes: number): void {
-  if (topology.cpuNodes.length !== cpus) {
-    throw new InvalidArgument(
-      'CPUs',
-      topology.cpuNodes.length,
-      `${cpus}, as the buffer was made for`,
-    )
-  }
-  topology.cpuNodes.forEach((node, cpu) => {
-    checkInteger(`node of CPU ${cpu}`, node, 0, used - 1)
-  })
-  if (topology.distances === undefined) return
-  checkInteger('rows of distances', topology.distances.length, used, nodes)
-  topology.distances.forEach((row, from) => {
-    checkInteger(`distances of node ${from}`, row.length, used, nodes)
-    row.forEach((distance, to) => {
-      const local = from === to
-      const name = `distance of nodes ${from} and ${to}`
-      checkInteger(name, distance, LOCAL_DISTANCE, local ? LOCAL_DISTANCE : 255)
+    span.zones.forEach((zoneSpan, index) => {
+      const zone = zoneRecord(words, node, index)
+      words[zone + ZONE_START] = zoneSpan.start
+      words[zone + ZONE_SPANNED] = zoneSpan.spanned
+      words[zone + ZONE_PRESENT] = zoneSpan.present
     })
-  })
+  }
+  const online = words[record + NODE_SPANNED] !== 0 || words[record + NODE_NR_CPUS] !== 0
+  words[record + NODE_ONLINE] = online ? 1 : 0
+  words[HEADER_ONLINE_NODES]! += online ? 1 : 0
+}
+
+function checkTopology(topology: Topology, cpus: number, used: number): void {
+  checkInteger('length of cpuNodes', topology.cpuNodes.length, cpus, cpus)
+  for (const node of topology.cpuNodes) checkInteger('node of a CPU', node, 0, used - 1)
+  if (topology.distances === undefined) return
+  for (let from = 0; from < used; from++) {
+    for (let to = 0; to < used; to++) {
+      const most = from === to ? LOCAL_DISTANCE : 255
+      checkInteger('distance', topology.distances[from]?.[to] ?? 0, LOCAL_DISTANCE, most)
+    }
+  }
 }

@@ -33,7 +33,7 @@ export interface ZoneProfile {
    * One more than the highest PFN that zones 0, 1 and 2 may hold: ascending, multiples of 1024
    * pages, or `Infinity` for the end of memory. A limit equal to the one before leaves its zone empty.
    */
-  readonly limits: readonly [number, number, number]
+  readonly limits: readonly number[]
 }
 
 /** DMA below 16 MiB, DMA32 below 4 GiB, Normal above. */
@@ -62,7 +62,7 @@ export interface SpanInput {
   /** The zones; {@link ZONES_X86_64}, {@link ZONES_I386}, {@link ZONES_FLAT} or your own. */
   readonly limits: ZoneProfile
   /** Where Movable zones start; without it there are none. */
-  readonly movable?: MovablePolicy
+  readonly movable?: MovablePolicy | undefined
 }
 
 /** Span of one zone. */
@@ -169,23 +169,14 @@ function checkRanges(ranges: readonly PfnRange[], nodes: number): void {
 
 /** A limit inside a block of the largest order would let a free block straddle two zones. */
 function checkLimits(profile: ZoneProfile): void {
-  if (profile.limits.length !== NR_ZONES - 1) {
-    throw new InvalidArgument('zone limits', profile.limits.length, 'three limits')
-  }
-  let last = 0
-  for (const limit of profile.limits) {
-    const aligned = limit === Infinity || (Number.isInteger(limit) && limit % MAX_ORDER_PAGES === 0)
-    if (!aligned || limit < last) {
-      throw new InvalidArgument(
-        'zone limit',
-        limit,
-        `a multiple of ${MAX_ORDER_PAGES} pages, at least ${last}`,
-      )
-    }
-    last = limit
-  }
-  if (last !== Infinity) {
-    throw new InvalidArgument('last zone limit', last, 'Infinity, or memory could lie in no zone')
+  const limits = profile.limits
+  const ordered = limits.every(
+    (limit, i) =>
+      (limit === Infinity || limit % MAX_ORDER_PAGES === 0) && limit >= (limits[i - 1] ?? 0),
+  )
+  if (!ordered || limits.length !== NR_ZONES - 1 || (limits[2] ?? 0) < 2 ** 28) {
+    const wanted = `${NR_ZONES - 1} ascending multiples of ${MAX_ORDER_PAGES}, the last Infinity`
+    throw new InvalidArgument('zone limits', String(limits), wanted)
   }
 }
 

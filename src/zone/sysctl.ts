@@ -1,7 +1,6 @@
 /** The `vm.` tunables: each setter checks, stores, and recomputes what hangs on it. */
 
 import { checkInteger } from '../base/errors'
-import type { Log } from '../base/log'
 import {
   HEADER_LOWMEM_RATIO,
   HEADER_MIN_FREE_KBYTES,
@@ -15,6 +14,7 @@ import {
 import { setupPcpLimits } from './pcpLimits'
 import {
   calculateMinFreeKbytes,
+  type MinFreeLog,
   raiseForHugePages,
   setupLowmemReserve,
   setupWatermarksAndPcp,
@@ -87,7 +87,7 @@ export function writePcpHighFraction(words: Int32Array, fraction: number): void 
  * Turns transparent huge pages on, which raises min_free_kbytes, or off, which brings its default
  * back. Source: page-allocator spec §3.3.
  */
-export function writeHugePages(words: Int32Array, enabled: boolean, log: Log): void {
+export function writeHugePages(words: Int32Array, enabled: boolean, log: MinFreeLog): void {
   words[HEADER_THP] = enabled ? 1 : 0
   if (enabled) {
     raiseForHugePages(words, log)

@@ -8,7 +8,6 @@
  * reserves, and with huge pages the raise of min_free_kbytes. Source: page-allocator spec §3.1.
  */
 
-import type { Log } from '../base/log'
 import { PAGEBLOCK_PAGES } from '../base/units'
 import {
   HEADER_LOWMEM_RATIO,
@@ -48,10 +47,16 @@ const THP_BLOCKS_PER_ZONE = 11
 const WMARK_LIMIT = 0x20000000
 
 /**
+ * Told when a user's min_free_kbytes stands against the default `other` (`kept`), or was raised to
+ * `other` for huge pages (`raised`). KiB. `minFreeMessage` has the kernel's words.
+ */
+export type MinFreeLog = (event: 'kept' | 'raised', user: number, other: number) => void
+
+/**
  * Computes everything anew: after the hand-over, and after memory was added or removed.
  * Zonelists must have been built.
  */
-export function recomputeAll(words: Int32Array, log: Log): void {
+export function recomputeAll(words: Int32Array, log: MinFreeLog): void {
   calculateMinFreeKbytes(words, log)
   setupWatermarksAndPcp(words)
   setupStatThresholds(words)
@@ -69,7 +74,7 @@ export function setupWatermarksAndPcp(words: Int32Array): void {
  * Sets min_free_kbytes to its default, 4 × sqrt of the low memory in KiB, 128 to 262144, unless the
  * user asked for at least as much. Source: spec §3.2.
  */
-export function calculateMinFreeKbytes(words: Int32Array, log: Log): void {
+export function calculateMinFreeKbytes(words: Int32Array, log: MinFreeLog): void {
   const lowmemKbytes = 4 * pagesAboveHigh(words, normalIndex(words))
   const wanted = Math.floor(Math.sqrt(16 * lowmemKbytes))
   const user = words[HEADER_USER_MIN_FREE_KBYTES]!
@@ -77,7 +82,7 @@ export function calculateMinFreeKbytes(words: Int32Array, log: Log): void {
     words[HEADER_MIN_FREE_KBYTES] = clamp(wanted, 128, 262144)
     return
   }
-  log(`min_free_kbytes is not updated to ${wanted} because user defined value ${user} is preferred`)
+  log('kept', user, wanted)
 }
 
 /** Sets the four watermarks of every zone and clears all boosts. Source: spec §3.2. */
@@ -138,7 +143,7 @@ export function calculateTotalReserve(words: Int32Array): void {
  * Turns huge pages on at boot, unless the machine has less than 512 MiB: true when on.
  * Source: spec §1.7, §3.3.
  */
-export function startHugePages(words: Int32Array, log: Log): boolean {
+export function startHugePages(words: Int32Array, log: MinFreeLog): boolean {
   if (words[HEADER_TOTAL_RAM]! < THP_MIN_PAGES) {
     words[HEADER_THP] = 0
     return false
@@ -152,7 +157,7 @@ export function startHugePages(words: Int32Array, log: Log): boolean {
  * Raises min_free_kbytes so that huge pages find free pageblocks, to at most a twentieth of low
  * memory, then recomputes watermarks and page-list limits in any case. Source: spec §3.3.
  */
-export function raiseForHugePages(words: Int32Array, log: Log): void {
+export function raiseForHugePages(words: Int32Array, log: MinFreeLog): void {
   const normal = normalIndex(words)
   let zones = 0
   for (let number = 0; number < nrZones(words); number++) {
@@ -164,9 +169,7 @@ export function raiseForHugePages(words: Int32Array, log: Log): void {
   const before = words[HEADER_MIN_FREE_KBYTES]!
   if (kbytes > before) {
     if (words[HEADER_USER_MIN_FREE_KBYTES]! >= 0) {
-      log(
-        `raising min_free_kbytes from ${before} to ${kbytes} to help transparent hugepage allocations`,
-      )
+      log('raised', before, kbytes)
     }
     words[HEADER_MIN_FREE_KBYTES] = kbytes
   }

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { toPfn } from '../../src/base/units'
-import type { BuddyAllocator } from '../../src/buddy/buddyAllocator'
-import { __GFP_COMP, __GFP_MEMALLOC, __GFP_MOVABLE, __GFP_RECLAIMABLE } from '../../src/page/gfp'
+import {
+  __GFP_COMP,
+  __GFP_MEMALLOC,
+  __GFP_MOVABLE,
+  __GFP_RECLAIMABLE,
+  type BuddyAllocator,
+  toPfn,
+  withPageListsHeld,
+} from '../../src/index'
 import { HEADER_BLOCKS, HEADER_WORDS, PAGE_WORDS } from '../../src/state/schema'
 import {
   faults,
@@ -94,7 +100,7 @@ describe('merging, past the page lists', () => {
     expect(pristine[3]).toEqual([START])
     const restorer = new Restorer(pages.words, 64)
     let tried = 0
-    pages.withPageListsHeld(() => {
+    withPageListsHeld(pages, () => {
       const fresh = restorer.save()
       for (const orders of partitions(3)) {
         restorer.restore(fresh)
@@ -122,7 +128,7 @@ describe('merging, past the page lists', () => {
     const pristine = freeBlocks(pages, zone)
     const random = stream(1)
     const restorer = new Restorer(pages.words, 64)
-    pages.withPageListsHeld(() => {
+    withPageListsHeld(pages, () => {
       const fresh = restorer.save()
       const all = partitions(4)
       expect(all.length).toBe(677)
@@ -147,7 +153,7 @@ describe('merging, past the page lists', () => {
     const pages = oneBlock(4)
     const zone = zoneOf(pages, 0, 2)
     const restorer = new Restorer(pages.words, 64)
-    pages.withPageListsHeld(() => {
+    withPageListsHeld(pages, () => {
       cut(pages, new Array<number>(16).fill(0))
       const used = restorer.save()
       for (let set = 1; set < 1 << 16; set++) {
@@ -172,7 +178,7 @@ describe('merging, past the page lists', () => {
         const zone = zoneOf(pages, 0, 2)
         const pristine = freeBlocks(pages, zone)
         expect(faults(pages)).toEqual([])
-        pages.withPageListsHeld(() => {
+        withPageListsHeld(pages, () => {
           const taken: number[] = []
           for (;;) {
             const pfn = pages.allocPages(__GFP_MEMALLOC, 0)

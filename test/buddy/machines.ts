@@ -1,9 +1,14 @@
 /** Machines that several tests of the page allocator use, and a way to look into them. */
 
-import { MiB, PAGE_SIZE, type Pfn } from '../../src/base/units'
-import { BuddyAllocator } from '../../src/buddy/buddyAllocator'
-import type { BuddyOptions } from '../../src/buddy/options'
 import { verifyState } from '../../src/debug/verify'
+import {
+  BuddyAllocator,
+  type BuddyOptions,
+  MiB,
+  PAGE_SIZE,
+  type Pfn,
+  ZONES_FLAT,
+} from '../../src/index'
 import { recordPfn } from '../../src/page/memmap'
 import {
   HEADER_EPOCH,
@@ -26,7 +31,6 @@ import {
   ZONE_PRESENT,
   ZONE_WMARK,
 } from '../../src/state/schema'
-import { ZONES_FLAT } from '../../src/zone/spans'
 import { zoneRecord } from '../../src/zone/zones'
 
 /** Bytes of `pages` pages. */
@@ -44,17 +48,20 @@ export function flatMachine(
   return new BuddyAllocator({ memory: { memory, reserved: [] }, zones: ZONES_FLAT, ...options })
 }
 
+/** Where the second node of {@link twoNodes} starts: inside a pageblock. */
+export const NODE_1 = 36 * MiB + 300 * PAGE_SIZE
+
 /**
- * Two nodes and two CPUs, one on each: zones DMA, DMA32 and Movable on node 0, DMA32 on node 1, with
- * a hole inside a pageblock and a reserved range.
+ * Two nodes and two CPUs, one on each: zones DMA and DMA32 on node 0, DMA32 on node 1, and Movable
+ * ones if asked for. There is a hole inside a pageblock, a reserved range, and a pageblock of two nodes.
  */
 export function twoNodes(options: Omit<BuddyOptions, 'memory' | 'ram'> = {}): BuddyAllocator {
   return new BuddyAllocator({
     memory: {
       memory: [
         { base: PAGE_SIZE, size: 20 * MiB - 3 * PAGE_SIZE, node: 0 },
-        { base: 21 * MiB, size: 15 * MiB, node: 0 },
-        { base: 36 * MiB, size: 16 * MiB, node: 1 },
+        { base: 21 * MiB, size: NODE_1 - 21 * MiB, node: 0 },
+        { base: NODE_1, size: 52 * MiB - NODE_1, node: 1 },
       ],
       reserved: [{ base: 2 * MiB, size: MiB + 100 }],
     },

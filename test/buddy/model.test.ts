@@ -1,10 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { MiB, PAGE_SIZE } from '../../src/base/units'
-import { BuddyAllocator } from '../../src/buddy/buddyAllocator'
-import { PhysicalMemory } from '../../src/ram/physicalMemory'
-import { ZONES_FLAT } from '../../src/zone/spans'
-import { faults, freePagesOf, twoNodes, zonesOf } from './machines'
+import {
+  BuddyAllocator,
+  MiB,
+  movableMemory,
+  PAGE_SIZE,
+  PhysicalMemory,
+  ZONES_FLAT,
+} from '../../src/index'
+import { faults, freePagesOf, NODE_1, twoNodes, zonesOf } from './machines'
 import { type Frames, Model } from './model'
 import { OPERATIONS, type Operation, sequences } from './operations'
 
@@ -21,6 +25,9 @@ function play(model: Model, commands: Iterable<fc.Command<Model, BuddyAllocator>
   const free = zonesOf(model.pages).reduce((sum, zone) => sum + freePagesOf(model.pages, zone), 0)
   expect(free).toBe(model.frames)
 }
+
+/** The limit cuts the search for a smaller failure short, which takes minutes otherwise. */
+const RUNS = { numRuns: 200, interruptAfterTimeLimit: 60_000 }
 
 describe('the page allocator against a map of live blocks', () => {
   const small = fc.record({
@@ -45,7 +52,7 @@ describe('the page allocator against a map of live blocks', () => {
         const usable = [frames(0, MiB), frames(MiB + 5 * PAGE_SIZE, size - MiB - 5 * PAGE_SIZE)]
         play(new Model(pages, usable, ram), commands)
       }),
-      { numRuns: 100 },
+      RUNS,
     )
   })
 
@@ -64,16 +71,16 @@ describe('the page allocator against a map of live blocks', () => {
     })
     fc.assert(
       fc.property(options, sequences(operations, 120), ({ movablecore, cpuNodes }, commands) => {
-        const pages = twoNodes({ cpuNodes, ...(movablecore === 0 ? {} : { movablecore }) })
+        const pages = twoNodes({ cpuNodes, movable: movableMemory({ movablecore }) })
         const usable = [
           frames(PAGE_SIZE, 2 * MiB - PAGE_SIZE),
           { start: (3 * MiB) / PAGE_SIZE + 1, end: (20 * MiB) / PAGE_SIZE - 2 },
-          frames(21 * MiB, 15 * MiB),
-          frames(36 * MiB, 16 * MiB),
+          frames(21 * MiB, NODE_1 - 21 * MiB),
+          frames(NODE_1, 52 * MiB - NODE_1),
         ]
         play(new Model(pages, usable), commands)
       }),
-      { numRuns: 100 },
+      RUNS,
     )
   })
 })

@@ -1,10 +1,16 @@
 /** What a page allocator should know, as a map: which frames are in which block; and RAM that tells on it. */
 
 import { expect } from 'vitest'
-import { PAGE_SIZE, type Pfn, toPfn } from '../../src/base/units'
-import type { BuddyAllocator } from '../../src/buddy/buddyAllocator'
-import { __GFP_COMP, __GFP_ZERO } from '../../src/page/gfp'
-import type { PhysicalMemory } from '../../src/ram/physicalMemory'
+import {
+  __GFP_COMP,
+  __GFP_ZERO,
+  type BuddyAllocator,
+  PAGE_SIZE,
+  type Pfn,
+  type PhysicalMemory,
+  putPage,
+  toPfn,
+} from '../../src/index'
 import { faults } from './machines'
 
 /** What free memory holds, in every page that was ever free. */
@@ -115,6 +121,12 @@ export class Model {
     return this.inMemory(pfn) && !this.owner.has(pfn)
   }
 
+  /** True when all frames of `[start, end)` are free. */
+  allFree(start: number, end: number): boolean {
+    for (let pfn = start; pfn < end; pfn++) if (!this.isFree(pfn)) return false
+    return true
+  }
+
   /** True when some aligned run of 2^order frames is free and passes `test`. */
   hasFreeRun(order: number, test: (pfn: number) => boolean): boolean {
     const size = 2 ** order
@@ -136,7 +148,7 @@ export class Model {
   /** Frees everything, and checks that nothing is left in use. */
   releaseAll(): void {
     for (const block of [...this.blocks.values()]) {
-      for (; block.refs > 1; block.refs--) this.pages.putPage(block.pfn)
+      for (; block.refs > 1; block.refs--) putPage(this.pages, block.pfn)
       this.leave(block)
       this.pages.freePages(block.pfn, block.order)
     }

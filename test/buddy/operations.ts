@@ -2,23 +2,47 @@
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { InvalidArgument, KernelBug, OutOfMemory } from '../../src/base/errors'
-import { PAGE_SIZE, type Pfn, toPfn } from '../../src/base/units'
-import type { BuddyAllocator } from '../../src/buddy/buddyAllocator'
+import {
+  allocContigRange,
+  allocPagesBulk,
+  allocPagesExact,
+  type BuddyAllocator,
+  foldCounters,
+  freePagesExact,
+  freePagesList,
+  getPage,
+  InvalidArgument,
+  KernelBug,
+  MIGRATE_CMA,
+  MIGRATE_HIGHATOMIC,
+  MIGRATE_ISOLATE,
+  MIGRATE_MOVABLE,
+  OutOfMemory,
+  PAGE_SIZE,
+  type Pfn,
+  pageCount,
+  putPage,
+  refreshVmstat,
+  reservePages,
+  splitPage,
+  stateHash,
+  toPfn,
+  withPageListsHeld,
+} from '../../src/index'
 import * as gfp from '../../src/page/gfp'
 import {
   HEADER_NR_CPUS,
   HEADER_NR_NODES,
   ZONE_BOOST,
+  ZONE_FREE_CMA,
   ZONE_FREE_PAGES,
   ZONE_HIGHATOMIC,
   ZONE_INDEX,
-  ZONE_NODE,
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
 import { WMARK_LOW, zoneOfPfn } from '../../src/zone/zones'
-import { cachedPages, faults, zonesOf } from './machines'
+import { cachedPages, faults, freeHead, zonesOf } from './machines'
 import type { Block, Model } from './model'
 
 /** Numbers that an operation draws; each uses those that it needs. */
@@ -83,7 +107,7 @@ function allocInInterrupt(model: Model, pages: BuddyAllocator, { order, a }: Dra
   const mask = a % 2 === 0 ? gfp.GFP_ATOMIC : gfp.GFP_NOWAIT
   const call = () => pages.inInterrupt(() => pages.allocPages(mask, order))
   enterAllocation(model, pages, mask, order, () =>
-    a % 3 === 0 ? pages.withPageListsHeld(call) : call(),
+    a % 3 === 0 ? withPageListsHeld(pages, call) : call(),
   )
 }
 
@@ -127,7 +151,7 @@ function mustSucceed(model: Model, pages: BuddyAllocator, mask: number, order: n
   const highest = gfp.gfpZone(mask)
   return zonesOf(pages).some((zone) => {
     if (words[zone + ZONE_INDEX]! > highest) return false
-    const reserved = words[zone + ZONE_HIGHATOMIC]!
+    const reserved = words[zone + ZONE_HIGHATOMIC]! + Math.max(0, words[zone + ZONE_FREE_CMA]!)
     const mark =
       words[zone + ZONE_WMARK + WMARK_LOW]! +
       words[zone + ZONE_BOOST]! +
@@ -136,15 +160,28 @@ function mustSucceed(model: Model, pages: BuddyAllocator, mask: number, order: n
     if (order === 0) return true
     // Pages on page lists lie between free blocks, and some reserve may hold the only large one.
     if (reserved !== 0 || cachedPages(pages, zone) !== 0 || order > 9) return false
+    // In a pageblock cut by the zone's end, free pages of a former reserve stay on its lists.
+    if (hasClosedLists(pages, zone)) return false
     return model.hasFreeRun(order, (pfn) => zoneOfPfn(words, pfn) === zone)
   })
+}
+
+/** True when free pages lie on lists that ordinary requests do not take from. */
+function hasClosedLists(pages: BuddyAllocator, zone: number): boolean {
+  for (let order = 0; order < 11; order++) {
+    for (const type of [MIGRATE_HIGHATOMIC, MIGRATE_CMA, MIGRATE_ISOLATE]) {
+      const head = freeHead(zone, order, type)
+      if (pages.words[head] !== head) return true
+    }
+  }
+  return false
 }
 
 function bulk(model: Model, pages: BuddyAllocator, { gfp: mask, a }: Draw): void {
   const count = a % 70
   let pfns: Pfn[] = []
   try {
-    pfns = pages.allocPagesBulk(mask, count)
+    pfns = allocPagesBulk(pages, mask, count)
   } catch (error) {
     if (!(error instanceof OutOfMemory)) throw error
   }
@@ -160,7 +197,7 @@ function exact(model: Model, pages: BuddyAllocator, { gfp: mask, a }: Draw): voi
   const count = Math.ceil(bytes / PAGE_SIZE)
   let pfn: Pfn | null = null
   try {
-    pfn = pages.allocPagesExact(bytes, mask)
+    pfn = allocPagesExact(pages, bytes, mask)
   } catch (error) {
     if (!(error instanceof OutOfMemory)) throw error
   }
@@ -185,7 +222,7 @@ function freeBlock(model: Model, pages: BuddyAllocator, block: Block): void {
 }
 
 function freeInInterrupt(model: Model, pages: BuddyAllocator, draw: Draw): void {
-  pages.inInterrupt(() => pages.withPageListsHeld(() => free(model, pages, draw)))
+  pages.inInterrupt(() => withPageListsHeld(pages, () => free(model, pages, draw)))
 }
 
 /** Frees most of what there is, from one end: memory comes back in long runs. */
@@ -217,11 +254,11 @@ function freeList(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   const pfns = chosen.map((block) => block.pfn)
   if (b % 7 === 0) {
     const twice = [...pfns, pfns[a % pfns.length] ?? toPfn(0)]
-    rejects(pages, null, () => pages.freePagesList(twice))
+    rejects(pages, null, () => freePagesList(pages, twice))
     return
   }
   for (const block of chosen) model.leave(block)
-  pages.freePagesList(pfns)
+  freePagesList(pages, pfns)
 }
 
 function freeExact(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
@@ -232,21 +269,21 @@ function freeExact(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   const bytes = count * PAGE_SIZE - (b % PAGE_SIZE)
   const single = (page: Block | undefined) => page?.order === 0 && page.refs === 1
   if (!run.every(single)) {
-    rejects(pages, null, () => pages.freePagesExact(block.pfn, bytes))
+    rejects(pages, null, () => freePagesExact(pages, block.pfn, bytes))
     return
   }
   for (const page of run) if (page !== undefined) model.leave(page)
-  pages.freePagesExact(block.pfn, bytes)
+  freePagesExact(pages, block.pfn, bytes)
 }
 
 function split(model: Model, pages: BuddyAllocator, { a }: Draw): void {
   const block = model.nth(a)
   if (block === undefined || block.compound) return
   if (block.refs > 1) {
-    rejects(pages, 'STILL_REFERENCED', () => pages.splitPage(block.pfn, block.order))
+    rejects(pages, 'STILL_REFERENCED', () => splitPage(pages, block.pfn, block.order))
     return
   }
-  pages.splitPage(block.pfn, block.order)
+  splitPage(pages, block.pfn, block.order)
   model.split(block)
 }
 
@@ -255,13 +292,13 @@ function reference(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   if (block === undefined) return
   const page = toPfn(block.pfn + (b % block.pages))
   if (page !== block.pfn && !block.compound) {
-    rejects(pages, 'NOT_REFERENCED', () => pages.getPage(page))
-    rejects(pages, 'NOT_REFERENCED', () => pages.putPage(page))
+    rejects(pages, 'NOT_REFERENCED', () => getPage(pages, page))
+    rejects(pages, 'NOT_REFERENCED', () => putPage(pages, page))
     return
   }
-  pages.getPage(page)
+  getPage(pages, page)
   block.refs += 1
-  expect(pages.pageCount(block.pfn)).toBe(block.refs)
+  expect(pageCount(pages, block.pfn)).toBe(block.refs)
 }
 
 function dereference(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
@@ -270,29 +307,42 @@ function dereference(model: Model, pages: BuddyAllocator, { a, b }: Draw): void 
   const page = block.compound ? toPfn(block.pfn + (b % block.pages)) : block.pfn
   block.refs -= 1
   if (block.refs === 0) model.leave(block)
-  pages.putPage(page)
-  if (block.refs > 0) expect(pages.pageCount(block.pfn)).toBe(block.refs)
+  putPage(pages, page)
+  if (block.refs > 0) expect(pageCount(pages, block.pfn)).toBe(block.refs)
 }
 
 function reserve(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   const count = 1 + (b % 30)
   const pfn = a % model.top
-  const free = Array.from({ length: count }, (_, i) => model.isFree(pfn + i)).every(Boolean)
-  const reserved = unlessChanged(pages, free, () => pages.reservePages(toPfn(pfn), count))
+  const free = model.allFree(pfn, pfn + count)
+  const reserved = unlessChanged(pages, free, () => reservePages(pages, toPfn(pfn), count))
   expect(reserved).toBe(free)
   if (reserved) for (let i = 0; i < count; i++) model.enter(pfn + i, 0, 0)
 }
 
+/** Takes a range, or fails and leaves every block where it was. */
+function contig(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
+  const start = a % model.top
+  const end = start + 1 + (b % (b % 3 === 0 ? 1500 : 60))
+  const free = model.allFree(start, end)
+  if (end > model.top) return
+  const type = b % 5 === 0 ? MIGRATE_CMA : MIGRATE_MOVABLE
+  const result = allocContigRange(pages, toPfn(start), toPfn(end), type)
+  if (result !== 0) return
+  expect(free).toBe(true)
+  for (let page = start; page < end; page++) model.enter(page, 0, 0)
+}
+
 function unlessChanged<T>(pages: BuddyAllocator, may: boolean, call: () => T): T {
-  const before = may ? 0 : pages.stateHash()
+  const before = may ? 0 : stateHash(pages)
   const result = call()
-  if (!may) expect(pages.stateHash()).toBe(before)
+  if (!may) expect(stateHash(pages)).toBe(before)
   return result
 }
 
 /** Expects a KernelBug, of this code if any, and nothing changed. */
 function rejects(pages: BuddyAllocator, code: string | null, call: () => void): void {
-  const before = pages.stateHash()
+  const before = stateHash(pages)
   let thrown: unknown
   try {
     call()
@@ -303,7 +353,7 @@ function rejects(pages: BuddyAllocator, code: string | null, call: () => void): 
     expect.fail(`not rejected: ${String(thrown)}`)
   }
   if (code !== null) expect(thrown).toMatchObject({ code })
-  expect(pages.stateHash()).toBe(before)
+  expect(stateHash(pages)).toBe(before)
 }
 
 function onOtherCpu(operation: Operation): Operation {
@@ -330,10 +380,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   reference,
   dereference: onOtherCpu(dereference),
   reserve,
+  contig: onOtherCpu(contig),
   drainLocal: onOtherCpu((_model, pages) => pages.drainLocalPages()),
   drainAll: (_model, pages) => pages.drainAllPages(),
-  fold: (_model, pages) => pages.foldCounters(),
-  refresh: (_model, pages) => pages.refreshVmstat(),
+  fold: (_model, pages) => foldCounters(pages),
+  refresh: (_model, pages) => refreshVmstat(pages),
 }
 
 /** One drawn operation, checked and followed by a look at the whole state. */
@@ -376,9 +427,4 @@ export function sequences(
     }))
     return fc.commands([fc.oneof(...choices)], { maxCommands, size: 'max' })
   })
-}
-
-/** The checks that hold for a zone alone: pages that a request for one node may have. */
-export function nodeOf(pages: BuddyAllocator, pfn: number): number {
-  return pages.words[zoneOfPfn(pages.words, pfn) + ZONE_NODE]!
 }

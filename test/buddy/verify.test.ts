@@ -1,10 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { MiB } from '../../src/base/units'
-import type { BuddyAllocator } from '../../src/buddy/buddyAllocator'
 import { INVARIANTS, type InvariantId } from '../../src/debug/invariants'
 import { verifyState } from '../../src/debug/verify'
-import { GFP_HIGHUSER_MOVABLE, GFP_KERNEL } from '../../src/page/gfp'
+import {
+  type BuddyAllocator,
+  GFP_HIGHUSER_MOVABLE,
+  GFP_KERNEL,
+  MiB,
+  movableMemory,
+} from '../../src/index'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_DIRTY, PG_HEAD, PG_RESERVED } from '../../src/page/pageFlags'
 import * as schema from '../../src/state/schema'
@@ -27,7 +31,7 @@ function sameWords(a: Int32Array, b: Int32Array): boolean {
 
 /** A machine with every kind of block in it. */
 function busyMachine(): BuddyAllocator {
-  const pages = twoNodes({ movablecore: 8 * MiB })
+  const pages = twoNodes({ movable: movableMemory({ movablecore: 8 * MiB }) })
   for (const cpu of [0, 1]) {
     pages.onCpu(cpu, () => {
       for (const gfp of [GFP_KERNEL, GFP_HIGHUSER_MOVABLE]) {

@@ -20,6 +20,7 @@ import {
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
+import { minFreeMessage } from '../../src/zone/bootLog'
 import { movableMemory } from '../../src/zone/movableCore'
 import { bootPcpLimits, pcpBatch, setupStatThresholds } from '../../src/zone/pcpLimits'
 import { ZONES_I386, ZONES_X86_64 } from '../../src/zone/spans'
@@ -190,9 +191,9 @@ describe('full recompute', () => {
     const lines: string[] = []
     recomputeAll(words, noLog)
     writeMinFreeKbytes(words, 20000)
-    recomputeAll(words, (line) => lines.push(line))
+    recomputeAll(words, (...event) => lines.push(minFreeMessage(...event)))
     expect(words[HEADER_MIN_FREE_KBYTES]).toBe(20000)
-    startHugePages(words, (line) => lines.push(line))
+    startHugePages(words, (...event) => lines.push(minFreeMessage(...event)))
     expect(lines[0]).toMatch(
       /^min_free_kbytes is not updated to 39\d\d because user defined value 20000 is preferred$/,
     )
@@ -213,7 +214,7 @@ describe('full recompute', () => {
     const equal = guest()
     const lines: string[] = []
     equal[HEADER_USER_MIN_FREE_KBYTES] = 4015
-    recomputeAll(equal, (line) => lines.push(line))
+    recomputeAll(equal, (...event) => lines.push(minFreeMessage(...event)))
     expect(lines).toHaveLength(1)
   })
 
