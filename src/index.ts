@@ -84,13 +84,8 @@ export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
 export { memoryPicture, memoryPicturePair } from './proc/memoryPicture'
 export { formatPagetypeinfo, parsePagetypeinfo } from './proc/pagetypeinfo'
-export {
-  type Difference,
-  type Inferred,
-  type ReplayOptions,
-  type ReplayResult,
-  replay,
-} from './proc/replay'
+export { type ReplayOptions, replay } from './proc/replay'
+export type { Difference, Inferred, ReplayResult } from './proc/traceCompare'
 export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
 export { formatZoneinfo, parseZoneinfo } from './proc/zoneinfo'
 export { PhysicalMemory } from './ram/physicalMemory'

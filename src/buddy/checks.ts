@@ -16,9 +16,9 @@ const MOBILITY_BITS = 0x18
 
 /** Checks a request; false for an order that no block has, after a warning. */
 export function checkRequest(c: BuddyContext, gfp: number, order: number): boolean {
-  if (gfp >>> 0 !== gfp) throw new InvalidArgument('gfp', gfp, 'a GFP mask, 0 to 0xffffffff')
+  if (gfp >>> 0 !== gfp) throw new InvalidArgument('gfp', gfp, 'a 32-bit GFP mask')
   if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
-    throw new InvalidArgument('gfp', gfp, 'a mask without MOVABLE and RECLAIMABLE together')
+    throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
   }
   if (order >>> 0 !== order) throw new InvalidArgument('order', order, 'an integer from 0 to 10')
   if (order < MAX_ORDER) return true

@@ -88,7 +88,7 @@ export function allocSlow(
     }
     const last = lastResort(c, r)
     if (last >= 0) return last
-    if (r.progress === 0) throw new OutOfMemory(`no memory for order ${order}, with __GFP_NOFAIL`)
+    if (r.progress === 0) throw new OutOfMemory(`no memory for order ${order}`)
   }
   c.log.failure(c, gfp, order, highest, nodemask)
   return -1

@@ -20,8 +20,12 @@ import {
   NR_ZONES,
   PCP_COUNT,
   PCP_DIFF,
+  PCP_FAST_HITS,
   PCP_HIGH,
   PCP_LISTS,
+  PCP_NUMA_HIT,
+  PCP_NUMA_LOCAL,
+  PCP_PGALLOC,
   PCP_WORDS,
   ZONE_FREE_PAGES,
   ZONE_LISTS,
@@ -29,6 +33,7 @@ import {
   ZONE_NR_FREE,
   ZONE_PCP,
   ZONE_PRESENT,
+  ZONE_QUIET,
   ZONE_WMARK,
 } from '../../src/state/schema'
 import { zoneRecord } from '../../src/zone/zones'
@@ -164,6 +169,25 @@ export function withMobility(pages: BuddyAllocator): BuddyAllocator {
   pages.words[HEADER_MOBILITY_DISABLED] = 0
   pages.words[HEADER_EPOCH]! += 1
   return pages
+}
+
+/**
+ * The state without what may differ between a machine that took fast paths and one that did not:
+ * marks of quiet zones, and how three events are split.
+ */
+export function comparable(pages: BuddyAllocator): Int32Array {
+  const words = pages.words.slice()
+  for (const zone of zonesOf(pages)) {
+    words[zone + ZONE_QUIET] = 0
+    for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
+      const pcp = pcpOf(pages, zone, cpu)
+      for (const event of [PCP_PGALLOC, PCP_NUMA_HIT, PCP_NUMA_LOCAL]) {
+        words[pcp + event]! += words[pcp + PCP_FAST_HITS]!
+      }
+      words[pcp + PCP_FAST_HITS] = 0
+    }
+  }
+  return words
 }
 
 /** Breaches of invariants as text; empty when all is well. */

@@ -12,12 +12,14 @@ import {
   freePagesList,
   getPage,
   InvalidArgument,
+  inInterrupt,
   KernelBug,
   MIGRATE_CMA,
   MIGRATE_HIGHATOMIC,
   MIGRATE_ISOLATE,
   MIGRATE_MOVABLE,
   OutOfMemory,
+  onCpu,
   PAGE_SIZE,
   type Pfn,
   pageCount,
@@ -105,7 +107,7 @@ function allocNear(model: Model, pages: BuddyAllocator, { gfp: mask, order, a }:
 /** As an interrupt, perhaps one that hit the CPU while it held its page lists. */
 function allocInInterrupt(model: Model, pages: BuddyAllocator, { order, a }: Draw): void {
   const mask = a % 2 === 0 ? gfp.GFP_ATOMIC : gfp.GFP_NOWAIT
-  const call = () => pages.inInterrupt(() => pages.allocPages(mask, order))
+  const call = () => inInterrupt(pages, () => pages.allocPages(mask, order))
   enterAllocation(model, pages, mask, order, () =>
     a % 3 === 0 ? withPageListsHeld(pages, call) : call(),
   )
@@ -222,7 +224,7 @@ function freeBlock(model: Model, pages: BuddyAllocator, block: Block): void {
 }
 
 function freeInInterrupt(model: Model, pages: BuddyAllocator, draw: Draw): void {
-  pages.inInterrupt(() => withPageListsHeld(pages, () => free(model, pages, draw)))
+  inInterrupt(pages, () => withPageListsHeld(pages, () => free(model, pages, draw)))
 }
 
 /** Frees most of what there is, from one end: memory comes back in long runs. */
@@ -359,7 +361,7 @@ function rejects(pages: BuddyAllocator, code: string | null, call: () => void): 
 function onOtherCpu(operation: Operation): Operation {
   return (model, pages, draw) => {
     const cpu = (draw.b >> 4) % pages.words[HEADER_NR_CPUS]!
-    pages.onCpu(cpu, () => operation(model, pages, draw))
+    onCpu(pages, cpu, () => operation(model, pages, draw))
   }
 }
 

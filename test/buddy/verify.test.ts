@@ -8,6 +8,7 @@ import {
   GFP_KERNEL,
   MiB,
   movableMemory,
+  onCpu,
 } from '../../src/index'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_DIRTY, PG_HEAD, PG_RESERVED } from '../../src/page/pageFlags'
@@ -33,7 +34,7 @@ function sameWords(a: Int32Array, b: Int32Array): boolean {
 function busyMachine(): BuddyAllocator {
   const pages = twoNodes({ movable: movableMemory({ movablecore: 8 * MiB }) })
   for (const cpu of [0, 1]) {
-    pages.onCpu(cpu, () => {
+    onCpu(pages, cpu, () => {
       for (const gfp of [GFP_KERNEL, GFP_HIGHUSER_MOVABLE]) {
         for (let order = 0; order < 5; order++) {
           const taken = [0, 1, 2].map(() => pages.allocPages(gfp, order))

@@ -310,7 +310,12 @@ describe('a trace that is not what the allocator does', () => {
   })
 
   it('is told from one that is, whichever event is missing', () => {
-    for (const i of sample.lines.keys()) expectTold(sample.lines.toSpliced(i, 1))
+    const batched = (line: string | undefined) => line?.includes('free_batched') === true
+    for (const [i, line] of sample.lines.entries()) {
+      // Without the first of a list, its page looks like an ordinary free before the list: that is the same.
+      if (batched(line) && !batched(sample.lines[i - 1])) continue
+      expectTold(sample.lines.toSpliced(i, 1))
+    }
   })
 
   it('is told from one that is, whichever event comes twice', () => {
