@@ -116,7 +116,7 @@ function report(result: ReplayResult, compared: boolean): void {
   if (!compared) {
     row(
       'answered otherwise',
-      `${number(result.different)} allocations (only here, or only there, no memory)`,
+      `${number(result.different)} allocations that only one of the two could serve`,
     )
     return
   }

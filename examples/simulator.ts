@@ -1,6 +1,6 @@
 /**
  * Fragmentation, step by step: half of memory is free, and yet no huge page is to be had. Watches the
- * allocator's tracepoints and `/proc/buddyinfo` on a machine of 8 MiB.
+ * allocator's tracepoints and `/proc/buddyinfo` on a machine of 32 MiB.
  */
 
 import {
@@ -8,15 +8,16 @@ import {
   foldCounters,
   formatBuddyinfo,
   freeSummary,
-  GFP_ATOMIC,
   GFP_HIGHUSER_MOVABLE,
   GFP_KERNEL,
+  GFP_TRANSHUGE_LIGHT,
   MIGRATETYPE_NAMES,
   MiB,
   noPageTrace,
   type PageTrace,
   type Pfn,
   PhysicalMemory,
+  ZONES_FLAT,
 } from 'kmem'
 
 const HUGE_PAGE_ORDER = 9
@@ -57,7 +58,10 @@ class Watcher implements PageTrace {
 }
 
 // Without content there are no bytes behind the pages: the frame numbers are the lesson here.
-const pages = new BuddyAllocator({ ram: new PhysicalMemory({ size: 8 * MiB, content: false }) })
+const pages = new BuddyAllocator({
+  ram: new PhysicalMemory({ size: 32 * MiB, content: false }),
+  zones: ZONES_FLAT,
+})
 const watcher = new Watcher()
 pages.setTrace(watcher)
 show('fresh: everything in the largest blocks')
@@ -77,14 +81,14 @@ show('the others freed too: buddies have merged')
 tryHugePage()
 
 const kernel = pages.allocPages(GFP_KERNEL)
-show(`one page for the kernel, pfn ${kernel}: it took its type for a whole pageblock`)
+show(`one page for the kernel, pfn ${kernel}: its block is for unmovable pages from now on`)
 
 function takeUserPage(): Pfn | null {
   return pages.allocPages(GFP_HIGHUSER_MOVABLE)
 }
 
 function tryHugePage(): void {
-  const pfn = pages.allocPages(GFP_ATOMIC, HUGE_PAGE_ORDER)
+  const pfn = pages.allocPages(GFP_TRANSHUGE_LIGHT, HUGE_PAGE_ORDER)
   console.log(pfn === null ? '  a huge page: none' : `  a huge page: pfn ${pfn}`)
   if (pfn !== null) pages.freePages(pfn, HUGE_PAGE_ORDER)
 }

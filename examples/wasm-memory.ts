@@ -1,6 +1,20 @@
 /** A page allocator over a WebAssembly memory: two lines to start, and growth while blocks live. */
 
-import { BuddyAllocator, freeSummary, GFP_KERNEL, MiB, PAGE_SIZE, PhysicalMemory } from 'kmem'
+import {
+  BuddyAllocator,
+  foldCounters,
+  freePagesAt,
+  freeSummary,
+  GFP_KERNEL,
+  getFreePages,
+  KiB,
+  MiB,
+  PAGE_SIZE,
+  PhysicalMemory,
+  reservePages,
+  sysctl,
+  toPfn,
+} from 'kmem'
 
 // A module's own memory: import it into the module, or take the one that it exports.
 const memory = new WebAssembly.Memory({ initial: 128, maximum: 1024 })
@@ -8,8 +22,14 @@ const memory = new WebAssembly.Memory({ initial: 128, maximum: 1024 })
 const ram = new PhysicalMemory({ memory })
 const pages = new BuddyAllocator({ ram })
 
+// The module's own data lies below its __heap_base, and address 0 is no address to it.
+const heapBase = 64 * KiB
+reservePages(pages, toPfn(0), heapBase / PAGE_SIZE)
+// Nothing reclaims memory here, so a larger reserve after fragmentation would be for nobody.
+sysctl(pages, 'watermark_boost_factor', 0)
+
 // Addresses are offsets into the memory: pass them to the module as pointers.
-const address = pages.getFreePages(GFP_KERNEL, 2)
+const address = getFreePages(pages, GFP_KERNEL, 2)
 if (address === null) throw new Error('no memory')
 ram.fill(address, 4 * PAGE_SIZE, 0xab)
 console.log(`a block of 4 pages at 0x${address.toString(16)}`)
@@ -18,7 +38,7 @@ console.log(`a block of 4 pages at 0x${address.toString(16)}`)
 const blocks: number[] = []
 const takeAll = () => {
   for (;;) {
-    const block = pages.getFreePages(GFP_KERNEL, 4)
+    const block = getFreePages(pages, GFP_KERNEL, 4)
     if (block === null) return
     blocks.push(block)
   }
@@ -32,11 +52,12 @@ takeAll()
 console.log(`${size()}: full with ${blocks.length} blocks of 64 KiB`)
 console.log(`the first block still holds 0x${ram.bytes(address, 1)[0]?.toString(16)}`)
 
-for (const block of blocks) pages.freePagesAt(block, 4)
-pages.freePagesAt(address, 2)
+for (const block of blocks) freePagesAt(pages, block, 4)
+freePagesAt(pages, address, 2)
 pages.drainLocalPages()
+foldCounters(pages)
 const { freePages, largestOrder } = freeSummary(pages)
-console.log(`all freed: ${freePages} pages free, the largest block is of order ${largestOrder}`)
+console.log(`all freed: ${freePages} pages are free, the largest block is of order ${largestOrder}`)
 
 function size(): string {
   return `${memory.buffer.byteLength / MiB} MiB`

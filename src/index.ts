@@ -24,10 +24,24 @@ export {
 } from './base/units'
 export type { BootMemory, BootRange } from './boot/bootMemory'
 export { Memblock } from './boot/memblock'
+export type { FreeRange } from './boot/memblockFind'
+export type { AddressRange, MemblockRegion } from './boot/memblockRegions'
+export type {
+  FreeRangeOptions,
+  MemblockOptions,
+  PfnRange as MemblockPfnRange,
+} from './boot/memblockView'
 export { attachState, stateHash } from './buddy/attach'
 export { BuddyAllocator } from './buddy/buddyAllocator'
 export { NUMA_NO_NODE } from './buddy/checks'
-export type { LogOps, LowMemory, Nodemask, SlowRequest } from './buddy/context'
+export type {
+  BuddyContext,
+  LogOps,
+  LowMemory,
+  Nodemask,
+  PageZeroer,
+  SlowRequest,
+} from './buddy/context'
 export {
   CONTEXT_ATOMIC,
   CONTEXT_INTERRUPT,
@@ -54,6 +68,7 @@ export {
   type LoadOptions,
   loadZones,
 } from './buddy/loadZones'
+export type { NodeCounters } from './buddy/memInfo'
 export { allocPagesNodemask } from './buddy/nodemask'
 export { nodeState, type ZoneState } from './buddy/nodeState'
 export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
@@ -79,24 +94,63 @@ export {
   MIGRATE_UNMOVABLE,
   MIGRATETYPE_NAMES,
 } from './page/migratetype'
-export { formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
+export { type BuddyinfoZone, formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
 export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
-export { memoryPicture, memoryPicturePair } from './proc/memoryPicture'
-export { formatPagetypeinfo, parsePagetypeinfo } from './proc/pagetypeinfo'
+export {
+  type MemoryPictureOptions,
+  type MemoryPicturePairOptions,
+  memoryPicture,
+  memoryPicturePair,
+} from './proc/memoryPicture'
+export {
+  formatPagetypeinfo,
+  type PagetypeBlocks,
+  type PagetypeFree,
+  type Pagetypeinfo,
+  parsePagetypeinfo,
+} from './proc/pagetypeinfo'
 export { type ReplayOptions, replay } from './proc/replay'
 export type { Difference, Inferred, ReplayResult } from './proc/traceCompare'
 export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
-export { formatZoneinfo, parseZoneinfo } from './proc/zoneinfo'
-export { PhysicalMemory } from './ram/physicalMemory'
+export {
+  formatZoneinfo,
+  parseZoneinfo,
+  type ZoneinfoPageset,
+  type ZoneinfoZone,
+} from './proc/zoneinfo'
+export type {
+  BufferOptions,
+  MapOptions,
+  PhysicalMemoryOptions,
+  RamBuffer,
+  SizeOptions,
+  WasmOptions,
+} from './ram/backing'
+export type {
+  DeviceBytes,
+  DeviceRange,
+  MappedRange,
+  MemoryRange,
+  RamRange,
+} from './ram/memoryMap'
+export { type GrowListener, PhysicalMemory } from './ram/physicalMemory'
+export type { RamAccess } from './ram/ramAccess'
 export type { PageTrace } from './state/trace'
 export { noPageTrace } from './state/trace'
-export { movableMemory, parseMemSize } from './zone/movableCore'
+export type { KernelImage } from './zone/bootLog'
+export { type MovableMemory, movableMemory, parseMemSize } from './zone/movableCore'
 export {
   type MovablePolicy,
+  type NodeSpan,
   type PfnRange,
+  type PfnSpan,
+  type Spans,
   ZONES_FLAT,
   ZONES_I386,
   ZONES_X86_64,
   type ZoneProfile,
+  type ZoneSpan,
 } from './zone/spans'
+export type { MinFreeLog } from './zone/watermark'
+export type { ZoneName } from './zone/zones'

@@ -57,6 +57,17 @@ describe('recordings of a real kernel', () => {
     expectIdentical(outcome)
     expect(outcome.calls).toBeGreaterThan(1400)
   })
+
+  // Answers of the same kernel: pages on a CPU list are free, and no obstacle to a contiguous range.
+  it('a contiguous range beside pages on a page list', () => {
+    const start = rowsOf('calls/pages-thp.jsonl.gz')[1]?.zones as ZoneState[]
+    const calls: Row[] = [
+      { call: 'alloc_pages', slot: 0, node: 1, gfp: '0x202008', order: 0, pfn: 1048576 },
+      { call: 'free_pages', slot: 0 },
+      { call: 'alloc_contig_range', start: 1048700, end: 1048710, migratetype: 1, result: 0 },
+    ]
+    expectIdentical(playCalls(calls, start))
+  })
 })
 
 describe('a difference is noticed', () => {

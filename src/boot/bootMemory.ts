@@ -16,7 +16,9 @@ export interface BootRange {
 
 /** Memory and reserved ranges, each ascending and without overlaps: a `Memblock` has both. */
 export interface BootMemory {
+  /** What there is. */
   readonly memory: readonly BootRange[]
+  /** What is taken of it; may reach beyond memory. */
   readonly reserved: readonly BootRange[]
 }
 

@@ -14,7 +14,8 @@
  * memblockFind; `verifyMemblock` checks MEMBLOCK-1 to MEMBLOCK-5. Source: spec 16.
  *
  * What differs from the kernel: PHYS_ADDR_MAX is 2^53 - 1; a doubled array takes its space and writes nothing there;
- * failure is `null`, not 0; results are physical addresses throughout; the allocations do not turn to slabs later on.
+ * failure is `null`, not 0; results are physical addresses throughout; the allocations do not turn to slabs later on
+ * (DIFF-20).
  */
 
 import { checkInteger } from '../base/errors'

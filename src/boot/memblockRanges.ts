@@ -20,7 +20,7 @@ import {
 import { hex64, rangeText } from './memblockText'
 import { checkFlags, MemblockView } from './memblockView'
 
-/** Bytes of one region in the kernel (64-bit, with NUMA): what a doubled array takes. */
+/** Bytes of one region in the kernel (64-bit, with NUMA): what a doubled array takes, and leaves as it is (DIFF-21). */
 const REGION_BYTES = 24
 /** Mirror warnings that a rate limit lets through in its first period, which boot does not outlast. */
 const MIRROR_WARNINGS = 10

@@ -3,7 +3,7 @@
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 
 /**
- * The largest physical address, 2^53 - 1. The kernel's is 2^64 - 1; ranges are capped to it in the same way.
+ * The largest physical address, 2^53 - 1. The kernel's is 2^64 - 1; ranges are capped to it in the same way (DIFF-19).
  * As in the kernel a capped range ends here, so the byte at this address belongs to no range.
  */
 export const PHYS_ADDR_MAX = Number.MAX_SAFE_INTEGER
@@ -45,7 +45,9 @@ export interface IndexRun {
 
 /** A range of addresses `[start, end)`. */
 export interface AddressRange {
+  /** First byte. */
   readonly start: number
+  /** One past the last byte. */
   readonly end: number
 }
 

@@ -43,7 +43,9 @@ export interface FreeRangeOptions {
 
 /** Whole page frames `[start, end)` of one memory region. */
 export interface PfnRange {
+  /** First frame. */
   readonly start: number
+  /** One past the last frame. */
   readonly end: number
   /** Node from 0 to 63, or 64 for none. */
   readonly nid: number

@@ -11,7 +11,7 @@ import { WARN_ORDER, warnOnce } from './warnings'
 /** Any node: the current CPU's is preferred. */
 export const NUMA_NO_NODE = -1
 
-/** MOVABLE and RECLAIMABLE: together they mean nothing. */
+/** MOVABLE and RECLAIMABLE: together they mean nothing, and are refused (DIFF-6). */
 const MOBILITY_BITS = 0x18
 
 /** Checks a request; false for an order that no block has, after a warning. */

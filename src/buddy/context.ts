@@ -21,7 +21,7 @@ import {
 import { noPageTrace, type PageTrace } from '../state/trace'
 import type { Spans } from '../zone/spans'
 import type { MinFreeLog } from '../zone/watermark'
-import { PLAN_WORDS, PLANS } from './contextBits'
+import { forgetPlans } from '../zone/zones'
 
 /** Nodes that a request may use: `mask[node]` is not 0. `null` stands for all of them. */
 export type Nodemask = Int32Array | null
@@ -70,20 +70,22 @@ export interface SlowRequest {
 export interface LowMemory {
   /** Wakes the background reclaimer of `node`. */
   wakeKswapd(node: number, order: number, highestZone: number, gfp: number): void
-  /** Compacts, before any reclaim, for a request that may wait. Returns a PFN, -1, or {@link NO_PAGE}. */
+  /** Compacts, before any reclaim, for a request that may wait. Returns a PFN, -1, or -2 to give up at once. */
   compactFirst(c: BuddyContext, r: SlowRequest, flags: number): number
   /** Makes memory and takes the block. Returns a PFN or -1. */
   rescue(c: BuddyContext, r: SlowRequest, flags: number): number
 }
 
-/** Zeroes page frames; what the allocator needs of RAM. */
+/** What the allocator needs of RAM. */
 export interface PageZeroer {
   /** Fills `count` frames from `pfn` on with zero. */
   zeroPages(pfn: number, count: number): void
+  /** Notices memory that came elsewhere, and tells the allocator. */
+  refresh(): void
 }
 
 /** For machines without content. */
-export const noRam: PageZeroer = Object.freeze({ zeroPages() {} })
+export const noRam: PageZeroer = Object.freeze({ zeroPages() {}, refresh() {} })
 
 /**
  * One allocator's view of its state. The offsets are copies of header words, kept here because a
@@ -123,12 +125,6 @@ export class BuddyContext {
   pcpShift: number
   /** Offset of the current CPU's record. */
   cpuRecord: number
-  /** What the fast path knows of requests, see `fastPath.ts`; made anew when `planEpoch` is over. */
-  readonly plans: Int32Array
-  /** Place of the current CPU's plans. */
-  planShift: number
-  /** The epoch that all plans were made in; -1 for none: then every allocation takes the long way. */
-  planEpoch: number
   /** Frees of PFNs below may be fast; 0 while every call must take the long way. */
   fastLimit: number
   /** CONTEXT_ bits: what the running code is and may do. */
@@ -166,9 +162,6 @@ export class BuddyContext {
     this.normalIndex = highmem ? 1 : 2
     this.pcpShift = words[HEADER_CURRENT_CPU]! * PCP_WORDS
     this.cpuRecord = this.cpus + words[HEADER_CURRENT_CPU]! * CPU_WORDS
-    this.plans = new Int32Array(this.nrCpus * PLANS * PLAN_WORDS)
-    this.planShift = words[HEADER_CURRENT_CPU]! * PLANS * PLAN_WORDS
-    this.planEpoch = -1
     this.fastLimit = this.maxPfn
     this.contextBits = 0
     this.tracing = false
@@ -184,7 +177,6 @@ export class BuddyContext {
 /** Makes `cpu` the one that runs. */
 export function switchCpu(c: BuddyContext, cpu: number): void {
   c.words[HEADER_CURRENT_CPU] = cpu
-  c.planShift = cpu * PLANS * PLAN_WORDS
   c.pcpShift = cpu * PCP_WORDS
   c.cpuRecord = c.cpus + cpu * CPU_WORDS
 }
@@ -216,5 +208,5 @@ export function enterContext(c: BuddyContext, bits: number): void {
 /** The fast paths are for the ordinary case: no listener, no context, no page lists held. */
 function decideFast(c: BuddyContext): void {
   c.fastLimit = c.tracing || c.pcpLocked || c.contextBits !== 0 ? 0 : c.maxPfn
-  c.planEpoch = -1
+  forgetPlans(c.words)
 }

@@ -1,4 +1,4 @@
-/** Numbers of the allocator context, apart from it so that they fold: what the running code is, and the size of plans. */
+/** What the running code is and may do: bits, in a file without imports so that they fold. */
 
 /** Context bit: preemption is off; sleeping is a bug. */
 export const CONTEXT_ATOMIC = 1
@@ -16,8 +16,3 @@ export const CONTEXT_REALTIME = 32
 export const CONTEXT_OOM_VICTIM = 64
 /** Context bit: in an interrupt, hard or soft; the task's own bits do not count there. */
 export const CONTEXT_INTERRUPT = 128
-
-/** Requests that the fast path remembers. */
-export const PLANS = 64
-/** Words in a plan. */
-export const PLAN_WORDS = 4

@@ -1,10 +1,11 @@
 /**
  * Contiguous ranges of any length, taken out of free memory by isolating the pageblocks around them.
  *
- * Nothing here migrates pages that are in use: a range succeeds when all of it is free.
+ * Nothing here migrates pages that are in use: a range succeeds when all of it is free (DIFF-15).
  * Source: spec/page-allocator.md §8.7.
  */
 
+import { BLOCK_MIXED } from '../state/schema'
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
 import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
@@ -165,13 +166,19 @@ function unisolateRange(
 function isolateBlock(c: BuddyContext, zone: number, block: number, type: number): boolean {
   const words = c.words
   const old = blockType(c, block)
-  if (old === MIGRATE_ISOLATE) return false
+  if (old === MIGRATE_ISOLATE || isShared(c, zone, block)) return false
   if (old === MIGRATE_CMA ? type !== MIGRATE_CMA : hasUnmovable(c, zone, block)) return false
   setPageblockType(c, block, MIGRATE_ISOLATE)
   words[zone + ZONE_NR_ISOLATE]! += 1
   const moved = moveFreePages(c, zone, block, MIGRATE_ISOLATE)
   addFreePages(words, zone, currentPcp(c, zone), -moved, old === MIGRATE_CMA)
   return true
+}
+
+/** True for a pageblock that other zones have a part in: its free pages could not all be counted (DIFF-2). */
+function isShared(c: BuddyContext, zone: number, block: number): boolean {
+  const mixed = (c.words[c.blocks + (block >> PAGEBLOCK_ORDER)]! & BLOCK_MIXED) !== 0
+  return mixed || !inZone(c, zone, block + PAGEBLOCK_PAGES - 1)
 }
 
 /** True when the pageblock holds a page that nothing can move away. */
@@ -191,7 +198,7 @@ function hasUnmovable(c: BuddyContext, zone: number, block: number): boolean {
     }
     const order = freeBlockOrder(c, page)
     if (order >= 0) page += (1 << order) - 1
-    else if (words[pageRecord(page) + PAGE_REFS] !== 0 && (flags & PG_LRU) === 0) return true
+    else if (words[pageRecord(page) + PAGE_REFS]! > 0 && (flags & PG_LRU) === 0) return true
   }
   return false
 }

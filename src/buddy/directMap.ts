@@ -12,25 +12,29 @@ import { checkRequest } from './checks'
  */
 export function getFreePages(pages: BuddyAllocator, gfp: number, order = 0): PhysAddr | null {
   checkRequest(pages.context, gfp, 0)
-  const pfn = pages.allocPages(gfp & ~__GFP_HIGHMEM, order)
+  const pfn = pages.allocPages((gfp & ~__GFP_HIGHMEM) >>> 0, order)
   return pfn === null ? null : ((pfn * PAGE_SIZE) as PhysAddr)
 }
 
 /** Allocates one page filled with zero and returns its address, or null. */
 export function getZeroedPage(pages: BuddyAllocator, gfp: number): PhysAddr | null {
   checkRequest(pages.context, gfp, 0)
-  return getFreePages(pages, gfp | __GFP_ZERO, 0)
+  return getFreePages(pages, (gfp | __GFP_ZERO) >>> 0, 0)
 }
 
 /** Allocates a block of the DMA zone and returns its address, or null. */
 export function getDmaPages(pages: BuddyAllocator, gfp: number, order = 0): PhysAddr | null {
   checkRequest(pages.context, gfp, 0)
-  return getFreePages(pages, gfp | __GFP_DMA, order)
+  return getFreePages(pages, (gfp | __GFP_DMA) >>> 0, order)
 }
 
-/** Frees the block of 2^order pages at `address`; 0 is nothing, as for the kernel. */
-export function freePagesAt(pages: BuddyAllocator, address: number, order = 0): void {
-  if (address === 0) return
+/**
+ * Frees the block of 2^order pages at `address`; null, what a failed allocation returns, is nothing.
+ * Address 0 is one like others here (DIFF-22).
+ * @throws KernelBug as `freePages` does, InvalidArgument for an address inside a page.
+ */
+export function freePagesAt(pages: BuddyAllocator, address: number | null, order = 0): void {
+  if (address === null) return
   checkInteger('address', address, 0, pages.context.maxPfn * PAGE_SIZE - 1)
   if (address % PAGE_SIZE !== 0) {
     throw new InvalidArgument('address', address, `a multiple of ${PAGE_SIZE}`)

@@ -209,7 +209,7 @@ function splitBlock(c: BuddyContext, pfn: number, order: number): void {
 }
 
 /**
- * Frees `count` single pages from `pfn` on, ascending.
+ * Frees `count` single pages from `pfn` on, ascending; all or none (DIFF-5).
  * @throws KernelBug, with nothing freed, when one of them is not a single page in use.
  */
 export function freeEach(c: BuddyContext, pfn: number, count: number): void {

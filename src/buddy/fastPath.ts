@@ -9,7 +9,8 @@
  *
  *       mask | zone | the CPU's record of the zone | head of the page list
  *
- *   Plans hold for an epoch: until zonelists, mobility grouping, marks or allowed flags change.
+ *   Plans are forgotten when zonelists, mobility grouping, marks or allowed flags change, and while
+ *   every call must take the long way.
  * - A *quiet* zone (ZONE_QUIET) has been found far enough above every mark, and nothing that could
  *   change the answer has happened since.
  * - An allocation counts once, as PCP_FAST_HITS, for three events.
@@ -19,17 +20,17 @@
  */
 
 import { PAGEBLOCK_ORDER } from '../base/units'
-import { __GFP_ZERO } from '../page/gfp'
+import { __GFP_BITS_MASK, __GFP_ZERO } from '../page/gfp'
 import { pageRecord, recordPfn } from '../page/memmap'
 import { MIGRATE_PCPTYPES } from '../page/migratetype'
-import { addEvent } from '../state/counters'
+import { countOne } from '../state/counters'
 import { listAddHead } from '../state/lists'
 import {
   BLOCK_MIXED,
   BLOCK_TYPE_MASK,
   BLOCK_ZONE_SHIFT,
   CPU_NODE,
-  HEADER_EPOCH,
+  CPU_PLANS,
   NR_ZONES,
   PAGE_FLAGS,
   PAGE_NEXT,
@@ -38,9 +39,10 @@ import {
   PCP_COUNT,
   PCP_FAST_HITS,
   PCP_FREE_FACTOR,
-  PCP_HIGH,
+  PCP_LIMIT,
   PCP_LISTS,
   PCP_PGFREE,
+  PLAN_WORDS,
   ZONE_BOOST,
   ZONE_FLAGS,
   ZONE_FREE_CMA,
@@ -56,18 +58,17 @@ import {
 import { WMARK_LOW } from '../zone/zones'
 import { highestZone, requestType, scopedGfp, zonelistFor } from './allocPages'
 import { type BuddyContext, currentPcp } from './context'
-import { PLAN_WORDS, PLANS } from './contextBits'
 import { pcpListIndex } from './pcp'
 import { firstZone } from './zonelistWalk'
 
 /** Takes the first page of the list that a plan names. Returns its PFN, or -1 for the long way. */
 export function takeFast(c: BuddyContext, gfp: number): number {
   const words = c.words
-  const plans = c.plans
   const plan = planOf(c, gfp)
-  if (plans[plan] !== gfp || words[plans[plan + 1]! + ZONE_QUIET] !== c.planEpoch) return -1
-  const pcp = plans[plan + 2]!
-  const head = plans[plan + 3]!
+  if (words[plan] !== gfp || c.fastLimit === 0) return -1
+  if (words[words[plan + 1]! + ZONE_QUIET] !== 1) return -1
+  const pcp = words[plan + 2]!
+  const head = words[plan + 3]!
   const record = words[head]!
   if (record === head) return -1
   const factor = words[pcp + PCP_FREE_FACTOR]!
@@ -76,7 +77,7 @@ export function takeFast(c: BuddyContext, gfp: number): number {
   words[head + PAGE_NEXT] = next
   words[next + PAGE_PREV] = head
   words[pcp + PCP_COUNT]! -= 1
-  addEvent(words, pcp + PCP_FAST_HITS, 1)
+  countOne(words, pcp + PCP_FAST_HITS)
   words[record + PAGE_REFS] = 1
   return recordPfn(record)
 }
@@ -93,9 +94,9 @@ export function freeFast(c: BuddyContext, pfn: number): boolean {
   const zone = c.zones + ((block >> BLOCK_ZONE_SHIFT) << ZONE_WORDS_SHIFT)
   const pcp = words[zone + ZONE_PCP]! + c.pcpShift
   const count = words[pcp + PCP_COUNT]! + 1
-  if (count >= words[pcp + PCP_HIGH]! || words[zone + ZONE_FLAGS] !== 0) return false
+  if (count >= words[pcp + PCP_LIMIT]!) return false
   words[pcp + PCP_COUNT] = count
-  addEvent(words, pcp + PCP_PGFREE, 1)
+  countOne(words, pcp + PCP_PGFREE)
   words[record + PAGE_REFS] = -1 - type
   listAddHead(words, pcp + PCP_LISTS + (type << 1), record)
   return true
@@ -108,29 +109,25 @@ export function freeFast(c: BuddyContext, pfn: number): boolean {
 export function makePlan(c: BuddyContext, gfp: number): void {
   if (c.fastLimit === 0) return
   const words = c.words
-  if (c.planEpoch !== words[HEADER_EPOCH]) {
-    c.plans.fill(0)
-    c.planEpoch = words[HEADER_EPOCH]!
-  }
   const plan = planOf(c, gfp)
-  if (c.plans[plan] !== gfp && !writePlan(c, plan, gfp)) return
-  const zone = c.plans[plan + 1]!
-  if (isQuiet(words, zone)) words[zone + ZONE_QUIET] = c.planEpoch
+  if (words[plan] !== gfp && !writePlan(c, plan, gfp)) return
+  const zone = words[plan + 1]!
+  if (isQuiet(words, zone)) words[zone + ZONE_QUIET] = 1
 }
 
 function writePlan(c: BuddyContext, plan: number, gfp: number): boolean {
   const words = c.words
-  if (gfp === 0 || (gfp & __GFP_ZERO) !== 0) return false
+  if (gfp === 0 || gfp > __GFP_BITS_MASK || (gfp & __GFP_ZERO) !== 0) return false
   const mask = scopedGfp(c, gfp)
   const node = words[c.cpuRecord + CPU_NODE]!
   const start = firstZone(c, zonelistFor(c, node, mask), highestZone(c, mask), null)
   if (start === 0 || words[words[start]! + ZONE_NODE] !== node) return false
   const zone = words[start]!
   const pcp = currentPcp(c, zone)
-  c.plans[plan] = gfp
-  c.plans[plan + 1] = zone
-  c.plans[plan + 2] = pcp
-  c.plans[plan + 3] = pcp + PCP_LISTS + (pcpListIndex(0, requestType(c, mask)) << 1)
+  words[plan] = gfp
+  words[plan + 1] = zone
+  words[plan + 2] = pcp
+  words[plan + 3] = pcp + PCP_LISTS + (pcpListIndex(0, requestType(c, mask)) << 1)
   return true
 }
 
@@ -144,6 +141,7 @@ function isQuiet(words: Int32Array, zone: number): boolean {
   return words[zone + ZONE_FREE_PAGES]! - unusable > mark + reserve
 }
 
+/** A plan's place, by Fibonacci hashing: the upper five bits of a product spread well. */
 function planOf(c: BuddyContext, gfp: number): number {
-  return c.planShift + ((gfp ^ (gfp >>> 6) ^ (gfp >>> 12)) & (PLANS - 1)) * PLAN_WORDS
+  return c.cpuRecord + CPU_PLANS + (Math.imul(gfp, 0x9e3779b1) >>> 27) * PLAN_WORDS
 }

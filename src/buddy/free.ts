@@ -2,6 +2,9 @@
  * Freeing: every block is checked whole before anything changes, then goes to the CPU's page lists or
  * straight to the free areas.
  *
+ * A block that is wrong to free is refused whole: one with further references (DIFF-1), one that is free,
+ * a tail or of another order (DIFF-2), and one with a page in a bad state (DIFF-3).
+ *
  * Source: spec/page-allocator.md §7.1, §7.2, §7.4, §8.3.
  */
 
@@ -121,7 +124,7 @@ function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
 
 /** The error for a frame without memory: where a kernel would fault on the page's record. */
 export function outsideMemory(pfn: number): KernelBug {
-  const record = (0xffffea0000000000n + BigInt(pfn) * 64n).toString(16)
+  const record = BigInt.asUintN(64, 0xffffea0000000000n + BigInt(pfn) * 64n).toString(16)
   return new KernelBug('OUTSIDE_MEMORY', `pfn 0x${pfn.toString(16)} is outside memory`, [
     `BUG: unable to handle page fault for address: ${record}`,
   ])

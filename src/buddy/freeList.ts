@@ -1,4 +1,5 @@
 /** Freeing a list of pages, as the kernel's batched frees do. Source: spec/page-allocator.md §7.2. */
+import { InvalidArgument } from '../base/errors'
 import type { Pfn } from '../base/units'
 import { pageRecord } from '../page/memmap'
 import { MIGRATE_ISOLATE } from '../page/migratetype'
@@ -15,6 +16,7 @@ import { putOnPcp } from './pcp'
  * list of pages. All are freed or none.
  */
 export function freePagesList(pages: BuddyAllocator, pfns: readonly Pfn[]): void {
+  if (!Array.isArray(pfns)) throw new InvalidArgument('pfns', pfns, 'an array of frames')
   for (const pfn of pfns) checkFrame(pages.context, pfn)
   freePageList(pages.context, pfns)
 }
@@ -32,7 +34,8 @@ function freePageList(c: BuddyContext, pfns: ArrayLike<number>): void {
       for (let k = 0; k < i; k++) words[pageRecord(pfns[k]!) + PAGE_REFS] = 1
       throw bug
     }
-    words[pageRecord(pfns[i]!) + PAGE_REFS] = 0
+    // As a page on a list has it, so that its second appearance is a double free.
+    words[pageRecord(pfns[i]!) + PAGE_REFS] = -1
   }
   for (let i = 0; i < pfns.length; i++) {
     const pfn = pfns[i]!

@@ -30,7 +30,7 @@ import { setupZones, type Topology } from '../zone/setup'
 import { computeSpans, type MovablePolicy, type ZoneProfile } from '../zone/spans'
 import { recomputeAll, startHugePages } from '../zone/watermark'
 import { buildZonelists, decideMobility, estimateManaged } from '../zone/zonelist'
-import { nextEpoch, zoneOfPfn } from '../zone/zones'
+import { forgetPlans, zoneOfPfn } from '../zone/zones'
 import { allocPages } from './allocPages'
 import { type BuddyContext, currentPcp } from './context'
 import { blockType, freeOnePage, zoneAt } from './freeArea'
@@ -64,8 +64,8 @@ export function bootZones(c: BuddyContext, boot: BootMemory, options: BootOption
   words[HEADER_GFP_ALLOWED] = GFP_BOOT_MASK
 
   const free = freeFrames(boot)
-  const pages = decideMobility(words, estimateManaged(words, reservedLow(boot, free)))
   buildZonelists(words, true)
+  const pages = decideMobility(words, estimateManaged(words, reservedLow(boot, free)))
   c.log.zones(words, spans, pages)
 
   markReserved(c, boot)
@@ -79,7 +79,7 @@ export function finishBoot(c: BuddyContext, hugePages: boolean): void {
   bootPcpLimits(c.words)
   recomputeAll(c.words, c.log.minFree)
   c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
-  nextEpoch(c.words)
+  forgetPlans(c.words)
   if (hugePages) startHugePages(c.words, c.log.minFree)
 }
 

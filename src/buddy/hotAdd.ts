@@ -1,6 +1,6 @@
 /**
  * Memory that comes after boot. It goes to the zone that its address would have had at boot, so that a
- * machine that grew looks like one that was larger from the start.
+ * machine that grew looks like one that was larger from the start (DIFF-14).
  *
  * Source: spec/page-allocator.md §1.5.
  */
@@ -60,8 +60,8 @@ export function addMemory(c: BuddyContext, base: number, size: number, node: num
   reserveHole(c, oldEnd, sectionEnd(words, end))
   words.fill(0, pageRecord(start), pageRecord(end))
   words[HEADER_TOTAL_RAM]! += handOver(c, { start, end })
-  decideMobility(words)
   buildZonelists(words, false)
+  decideMobility(words)
   recomputeAll(words, c.log.minFree)
 }
 

@@ -1,4 +1,9 @@
-/** The kernel's log in full: boot lines, warnings, bad pages, failed allocations. Source: spec §6.4, §7.7. */
+/**
+ * The kernel's log in full: boot lines, warnings, bad pages, failed allocations. There are no stacks
+ * to dump (DIFF-11), no clock unless given (DIFF-12), and no tasks to name (DIFF-13).
+ *
+ * Source: spec §6.4, §7.7.
+ */
 
 import { __GFP_DIRECT_RECLAIM, __GFP_DMA, __GFP_NOMEMALLOC, __GFP_NOWARN } from '../page/gfp'
 import { formatGfp } from '../page/gfpText'

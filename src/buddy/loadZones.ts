@@ -14,16 +14,19 @@ import {
   NODE_ONLINE,
   NR_FREE_CMA,
   NR_FREE_PAGES,
+  NR_PCP_LISTS,
   NR_ZONES,
   PAGE_BUDDY,
   PAGE_FLAGS,
   PAGE_ORDER_SHIFT,
   PAGE_REFS,
+  PAGE_WORDS,
   PCP_BATCH,
   PCP_COUNT,
   PCP_DIFF,
   PCP_FREE_FACTOR,
   PCP_HIGH,
+  PCP_LIMIT,
   PCP_LISTS,
   PCP_WORDS,
   ZONE_BOOST,
@@ -80,7 +83,10 @@ export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}
   if (zones.length === 0) throw new InvalidArgument('zones', zones, 'at least one zone')
   const ends = zones.map((zone) => zone.startPfn + zone.spanned)
   for (const end of ends) checkInteger('end of a zone', end, 1, MAX_PFN_LIMIT)
-  for (const zone of zones) checkInteger('node', zone.node, 0, 63)
+  for (const zone of zones) {
+    checkInteger('node', zone.node, 0, 63)
+    checkInteger('startPfn', zone.startPfn, 0, MAX_PFN_LIMIT)
+  }
   const cpus = options.cpus ?? 1
   checkInteger('cpus', cpus, 1, 1024)
   const nodes = Math.max(...zones.map((zone) => zone.node)) + 1
@@ -174,6 +180,7 @@ export function loadZone(c: BuddyContext, zone: number, state: ZoneState): void 
   for (let cpu = 0; cpu < c.nrCpus; cpu++) {
     const record = words[zone + ZONE_PCP]! + cpu * PCP_WORDS
     words[record + PCP_HIGH] = state.pcp.high
+    words[record + PCP_LIMIT] = state.pcp.high
     words[record + PCP_BATCH] = state.pcp.batch
   }
   loadBlocks(c, zone, state)
@@ -198,6 +205,7 @@ function loadFreeLists(c: BuddyContext, zone: number, pcp: number, state: ZoneSt
   let cma = 0
   for (const [order, types] of Object.entries(state.freeLists)) {
     for (const [type, pfns] of Object.entries(types)) {
+      checkInteger('migratetype', Number(type), 0, MIGRATE_TYPES - 1)
       for (const pfn of pfns) {
         place(c, zone, pfn, Number(order), PAGE_BUDDY, freeList(zone, Number(order), Number(type)))
       }
@@ -217,6 +225,7 @@ function loadFreeLists(c: BuddyContext, zone: number, pcp: number, state: ZoneSt
 function loadPcp(c: BuddyContext, zone: number, pcp: number, state: ZoneState): void {
   for (const [key, pfns] of Object.entries(state.pcp.lists)) {
     const index = Number(key)
+    checkInteger('page list', index, 0, NR_PCP_LISTS - 1)
     const order = pcpListOrder(index)
     // The record does not tell the type a page goes back to: take that of its list.
     const type = index % MIGRATE_PCPTYPES
@@ -236,15 +245,18 @@ function place(
   mark: number,
   list: number,
 ): void {
+  checkOrder(order)
   const size = 1 << order
   const inside = pfn >= 0 && pfn + size <= c.maxPfn && zoneAt(c, pfn) === zone
   if (!Number.isInteger(pfn) || pfn % size !== 0 || !inside) {
     throw new InvalidArgument('free block', pfn, `an order-${order} block of the zone`)
   }
   const record = pageRecord(pfn)
-  if (c.words[record + PAGE_FLAGS] !== 0 || c.words[record + PAGE_REFS] !== 0) {
-    throw new InvalidArgument('free block', pfn, 'on one list only')
+  let apart = blockHead(c.words, pfn) < 0
+  for (let page = record; page < record + size * PAGE_WORDS && apart; page += PAGE_WORDS) {
+    apart = c.words[page + PAGE_FLAGS] === 0 && c.words[page + PAGE_REFS] === 0
   }
+  if (!apart) throw new InvalidArgument('free block', pfn, 'apart from all others')
   c.words[record + PAGE_FLAGS] = mark | (order << PAGE_ORDER_SHIFT)
   listAddTail(c.words, list, record)
 }

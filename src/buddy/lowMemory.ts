@@ -15,7 +15,10 @@ import { mayUse, takeFromZonelist } from './zonelistWalk'
 /** No page, and not worth another attempt. */
 export const NO_PAGE = -2
 
-/** A machine with nothing to reclaim. */
+/**
+ * A machine with nothing to reclaim: one round instead of up to 16 that would all end alike (DIFF-7),
+ * without a compaction that could move nothing (DIFF-8).
+ */
 export const noPressure: LowMemory = Object.freeze({
   wakeKswapd() {},
   compactFirst: () => -1,

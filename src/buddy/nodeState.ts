@@ -32,25 +32,46 @@ import { freeList } from './freeArea'
 
 /** One zone. Counts are in pages; lists hold PFNs, head first. */
 export interface ZoneState {
+  /** Node of the zone. */
   readonly node: number
+  /** Name of the zone, as the kernel prints it. */
   readonly name: ZoneName
+  /** First frame. */
   readonly startPfn: number
+  /** From the first frame to the last, holes included. */
   readonly spanned: number
+  /** Memory. */
   readonly present: number
+  /** Memory that was handed to the allocator. */
   readonly managed: number
   /** The stored counter: it may lag behind the lists by what is pending with the CPUs. */
   readonly free: number
-  readonly watermark: { readonly min: number; readonly low: number; readonly high: number }
+  /** The three marks, without the boost. */
+  readonly watermark: {
+    /** Below it only requests with reserves are served. */
+    readonly min: number
+    /** Below it the background reclaimer is woken. */
+    readonly low: number
+    /** Up to it the background reclaimer works. */
+    readonly high: number
+  }
+  /** Added to all marks for a while after a steal. */
   readonly boost: number
+  /** In pageblocks kept for high-order atomic requests. */
   readonly highatomicReserved: number
   /** By zone index. */
   readonly lowmemReserve: readonly number[]
   /** The current CPU's page lists, by list index. */
   readonly pcp: {
+    /** Pages on the lists. */
     readonly count: number
+    /** At this count a free overflows. */
     readonly high: number
+    /** Pages taken or given back at once. */
     readonly batch: number
+    /** Doubles what an overflow gives back, once for each step; 0 to 5. */
     readonly freeFactor: number
+    /** By list index: 3 × order + migratetype for orders 0 to 3, then 12 and 13 for order 9. */
     readonly lists: Readonly<Record<string, readonly number[]>>
   }
   /** By order, then by migratetype; empty lists are left out. */

@@ -1,5 +1,5 @@
 /** Allocating from some of the nodes only. */
-import { checkInteger } from '../base/errors'
+import { checkInteger, InvalidArgument } from '../base/errors'
 import type { Pfn } from '../base/units'
 import { allocOnNodes, type BuddyAllocator } from './buddyAllocator'
 import type { BuddyContext, Nodemask } from './context'
@@ -21,6 +21,7 @@ export function allocPagesNodemask(
 
 /** The set of the nodes in an array. */
 function nodemaskOf(c: BuddyContext, nodes: readonly number[]): Nodemask {
+  if (!Array.isArray(nodes)) throw new InvalidArgument('nodes', nodes, 'an array of nodes')
   const mask = new Int32Array(c.nrNodes)
   for (const node of nodes) {
     checkInteger('node of the mask', node, 0, mask.length - 1)

@@ -10,7 +10,7 @@ import { bootZones } from './handover'
 import { silentLog } from './logOps'
 import { noPressure } from './lowMemory'
 
-/** The most memory that one machine can have: a tebibyte. */
+/** The most memory that one machine can have: a tebibyte (DIFF-17). */
 export const MAX_PFN_LIMIT = 2 ** 28
 /** Memory ranges that can be added after boot. */
 export const SPARE_RANGES = 64
@@ -19,9 +19,13 @@ export const SPARE_RANGES = 64
 export interface RamSource {
   /** Its ranges, ascending. */
   readonly ranges: readonly {
+    /** First byte. */
     readonly base: number
+    /** Bytes. */
     readonly size: number
+    /** Who may use it; devices are no memory. */
     readonly type: 'usable' | 'reserved' | 'device'
+    /** NUMA node. */
     readonly node: number
   }[]
   /** Fills whole frames with zero. */
@@ -73,9 +77,11 @@ export interface BuddyOptions extends CommonOptions {
 /** Makes the state of a new allocator and hands memory over. */
 export function createContext(options: BuddyOptions): BuddyContext {
   const boot = bootMemory(options)
-  const cpuNodes = options.cpuNodes ?? new Array<number>(options.cpus ?? 1).fill(0)
-  const { cpus = cpuNodes.length, earlyPages = 0, maxAddress = 0, zones = ZONES_X86_64 } = options
+  const { earlyPages = 0, maxAddress = 0, zones = ZONES_X86_64 } = options
+  const cpus = options.cpus ?? options.cpuNodes?.length ?? 1
   checkInteger('cpus', cpus, 1, 1024)
+  const cpuNodes = options.cpuNodes ?? new Array<number>(cpus).fill(0)
+  checkInteger('maxAddress', maxAddress, 0, MAX_PFN_LIMIT * PAGE_SIZE)
   checkInteger('earlyPages', earlyPages, 0, 1 << 20)
   let nodes = 1
   let top = Math.max(maxAddress, options.ram?.growable === true ? 4 * GiB : 1)
@@ -114,8 +120,8 @@ export function newState(geometry: Geometry, shared: boolean): Int32Array {
 }
 
 function bootMemory(options: BuddyOptions): BootMemory {
-  if (options.memory !== undefined) return options.memory
-  if (options.ram === undefined) {
+  if (options.memory) return options.memory
+  if (!options.ram) {
     throw new InvalidArgument('options', options, 'an object with ram or memory')
   }
   const memory = options.ram.ranges.filter((range) => range.type !== 'device')

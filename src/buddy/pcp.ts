@@ -32,12 +32,10 @@ import {
   PCP_BATCH,
   PCP_COUNT,
   PCP_FREE_FACTOR,
-  PCP_HIGH,
+  PCP_LIMIT,
   PCP_LISTS,
   PCP_PGFREE,
-  ZONE_FLAGS,
   ZONE_NR_ISOLATE,
-  ZONE_RECLAIM_ACTIVE,
 } from '../state/schema'
 import type { BuddyContext } from './context'
 import { removeBlock } from './fallback'
@@ -135,18 +133,10 @@ export function putOnPcp(
   words[pcp + PCP_COUNT] = count
   const factor = words[pcp + PCP_FREE_FACTOR]!
   const freeAll = factor !== 0 && order !== 0 && order <= 3
-  const limit = freeAll ? 0 : pcpLimit(words, zone, pcp)
+  const limit = freeAll ? 0 : words[pcp + PCP_LIMIT]!
   if (count >= limit) {
     drainPcp(c, zone, pcp, freeAll ? count : overflowCount(words, pcp, limit), index)
   }
-}
-
-/** The count at which the lists overflow. */
-function pcpLimit(words: Int32Array, zone: number, pcp: number): number {
-  const high = words[pcp + PCP_HIGH]!
-  if ((words[zone + ZONE_FLAGS]! & ZONE_RECLAIM_ACTIVE) === 0) return high
-  const low = words[pcp + PCP_BATCH]! << 2
-  return high < low ? high : low
 }
 
 /** Pages to give back on an overflow: doubles from one overflow to the next, halves with each use. */

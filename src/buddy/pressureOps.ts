@@ -73,12 +73,11 @@ export interface PressureOps {
  */
 export function withPressure(given: Partial<PressureOps>): LowMemory {
   const ops: PressureOps = {
-    wakeKswapd() {},
-    directReclaim: () => 0,
-    directCompact: () => 'skipped',
-    outOfMemory: () => false,
-    reclaimablePages: () => 0,
-    ...given,
+    wakeKswapd: (...request) => given.wakeKswapd?.(...request),
+    directReclaim: (request) => given.directReclaim?.(request) ?? 0,
+    directCompact: (request, priority) => given.directCompact?.(request, priority) ?? 'skipped',
+    outOfMemory: (request) => given.outOfMemory?.(request) ?? false,
+    reclaimablePages: (zone) => given.reclaimablePages?.(zone) ?? 0,
   }
   return {
     wakeKswapd: ops.wakeKswapd,
@@ -198,7 +197,7 @@ function killAndTry(ops: PressureOps, c: BuddyContext, r: SlowRequest): number {
   if (pfn >= 0) return pfn
   if (r.order > PAGE_ALLOC_COSTLY_ORDER) return -1
   if ((r.gfp & (__GFP_RETRY_MAYFAIL | __GFP_THISNODE)) !== 0) return -1
-  // Requests for low zones do not kill, and without FS the killer only pretends to help.
+  // Requests for low zones do not kill, and without FS the killer only pretends to help (DIFF-10).
   if (r.highestZone < c.normalIndex || (r.gfp & __GFP_FS) === 0) return -1
   if (!ops.outOfMemory(r)) return -1
   countEvent(c, EVENT_OOM_KILL)

@@ -1,4 +1,9 @@
-/** References to pages: a block is freed when the last one goes. Source: spec/page-allocator.md §8.3. */
+/**
+ * References to pages: a block is freed when the last one goes. A page that nobody holds has none to
+ * take or to drop (DIFF-16).
+ *
+ * Source: spec/page-allocator.md §8.3.
+ */
 
 import { KernelBug } from '../base/errors'
 import type { Pfn } from '../base/units'

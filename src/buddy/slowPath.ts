@@ -4,7 +4,7 @@
  * It wakes the background reclaimer and tries again, down to the min watermark, with the reserves that
  * the request may use. What comes then, compaction, reclaim and killing, is {@link LowMemory}'s. On one
  * thread nobody else frees memory meanwhile: a request that must not fail, and for which nothing makes
- * progress any more, throws instead of looping for ever.
+ * progress any more, throws instead of looping for ever (DIFF-9).
  *
  * Source: spec/page-allocator.md §6.1.
  */
@@ -67,6 +67,8 @@ export function allocSlow(
 ): number {
   const both = __GFP_ATOMIC | __GFP_DIRECT_RECLAIM
   if ((gfp & both) === both) warnOnce(c, WARN_ATOMIC_RECLAIM)
+  // Somebody else may have grown the memory: what is there must not be missed.
+  c.ram.refresh()
   const r: SlowRequest = {
     gfp: (gfp & both) === both ? gfp & ~__GFP_ATOMIC : gfp,
     order,

@@ -106,7 +106,10 @@ export function takeFromZonelist(
   }
 }
 
-/** Makes the records of a block say that it is in use, and zeroes it where the mask asks for that. */
+/**
+ * Makes the records of a block say that it is in use, and zeroes it where the mask asks for that. Its
+ * pages are not checked: no page gets into the free areas without the checks of a free (DIFF-4).
+ */
 export function setUpBlock(
   c: BuddyContext,
   pfn: number,

@@ -22,6 +22,9 @@ export const INVARIANTS = {
   'HEADER-2': 'Every value in the header is one that it may have.',
   'RANGE-1': 'Memory ranges ascend without overlaps, below the highest frame, on nodes that exist.',
   'CPU-1': 'Every CPU runs on a node with a record.',
+  'CPU-2':
+    'A plan of a CPU names a populated zone of its node, its own record of the zone, and a list of ' +
+    'single pages there.',
   'NODE-1': 'A node is online or not, counts its CPUs, and spans all of its zones.',
   'ZONELIST-1': 'A zonelist holds populated zones only, each once.',
   'ZONELIST-2':
@@ -35,8 +38,8 @@ export const INVARIANTS = {
   'ZONE-4': 'Every block lies wholly in the memory of one zone, and on lists of that zone only.',
   'ZONE-5': 'Stored free CMA pages, with what is pending on all CPUs, are the pages on CMA lists.',
   'ZONE-6':
-    'A zone marked quiet in this epoch has no flag, and is above the low mark and every reserve ' +
-    'for a single page of any request.',
+    'A quiet zone has no flag, and is above the low mark and every reserve for a single page of any ' +
+    'request.',
   'WMARK-1':
     'Watermarks ascend from min over low and high to promo; no mark, boost or reserve is negative.',
   'HIGHATOMIC-1':
@@ -56,7 +59,9 @@ export const INVARIANTS = {
   'PCP-2':
     'Each block on a CPU’s list has the order of the list and a cached type that may be there.',
   'PCP-3': 'Each page with a negative count is on a CPU’s list.',
-  'PCP-4': 'Limits of page lists are sane: batch 1 or more, free factor 0 to 5, expiry 0 to 3.',
+  'PCP-4':
+    'Limits of page lists are sane: batch 1 or more, free factor 0 to 5, expiry 0 to 3, and the ' +
+    'limit is high, or under reclaim at most four batches.',
   'EVENT-1': 'Both words of an event are positive or 0.',
   'PAGE-1':
     'A page with the buddy mark has no other bit but its order, no references, and starts on a ' +

@@ -6,6 +6,7 @@ import { placeTables } from '../state/layout'
 import {
   CPU_EVENTS,
   CPU_NODE,
+  CPU_PLANS,
   CPU_WORDS,
   HEADER_BLOCKS,
   HEADER_CPUS,
@@ -42,6 +43,10 @@ import {
   NODE_WORDS,
   NR_VM_EVENTS,
   NR_ZONES,
+  PCP_LISTS,
+  PCP_WORDS,
+  PLAN_WORDS,
+  PLANS,
   RANGE_END,
   RANGE_NODE,
   RANGE_START,
@@ -176,10 +181,35 @@ function checkCpus(words: Int32Array, v: Violations): void {
     const node = words[record + CPU_NODE]!
     if (node < 0 || node >= words[HEADER_NR_NODES]!)
       v.report('CPU-1', `CPU ${cpu} is on node ${node}`)
+    checkPlans(words, v, cpu, record)
     for (let event = 0; event < NR_VM_EVENTS * 2; event++) {
       const value = words[record + CPU_EVENTS + event]!
       if (value < 0) v.report('EVENT-1', `CPU ${cpu} has event word ${event} at ${value}`)
     }
+  }
+}
+
+/** A plan is used as it is: a wrong one would take pages from anywhere. */
+function checkPlans(words: Int32Array, v: Violations, cpu: number, record: number): void {
+  const node = words[record + CPU_NODE]!
+  for (let i = 0; i < PLANS; i++) {
+    const plan = record + CPU_PLANS + i * PLAN_WORDS
+    if (words[plan] === 0) continue
+    const zone = words[plan + 1]!
+    const pcp = words[plan + 2]!
+    const list = (words[plan + 3]! - pcp - PCP_LISTS) / 2
+    const offset = zone - words[HEADER_ZONES]!
+    const number = offset / ZONE_WORDS
+    const right =
+      Number.isInteger(number) &&
+      number >= node * NR_ZONES &&
+      number < (node + 1) * NR_ZONES &&
+      words[zone + ZONE_PRESENT] !== 0 &&
+      pcp === words[HEADER_PCPS]! + (number * words[HEADER_NR_CPUS]! + cpu) * PCP_WORDS &&
+      (list === 0 || list === 1 || list === 2)
+    if (right) continue
+    const text = `zone at ${zone}, page lists at ${pcp}, list at ${words[plan + 3]}`
+    v.report('CPU-2', `CPU ${cpu} has plan ${i} with ${text}`)
   }
 }
 

@@ -9,7 +9,6 @@ import {
   BLOCK_TYPE_MASK,
   BLOCK_ZONE_SHIFT,
   HEADER_BLOCKS,
-  HEADER_EPOCH,
   HEADER_MAX_PFN,
   HEADER_NR_CPUS,
   HEADER_NR_NODES,
@@ -21,6 +20,7 @@ import {
   PCP_EXPIRE,
   PCP_FREE_FACTOR,
   PCP_HIGH,
+  PCP_LIMIT,
   PCP_LISTS,
   PCP_STAT_THRESHOLD,
   PCP_WORDS,
@@ -37,6 +37,7 @@ import {
   ZONE_PCP,
   ZONE_PRESENT,
   ZONE_QUIET,
+  ZONE_RECLAIM_ACTIVE,
   ZONE_RESERVE,
   ZONE_SPANNED,
   ZONE_START,
@@ -126,30 +127,33 @@ function checkWatermarks(words: Int32Array, v: Violations, zone: number, number:
 /** The fast path asks a quiet zone nothing more. */
 function checkQuiet(words: Int32Array, v: Violations, zone: number, number: number): void {
   const quiet = words[zone + ZONE_QUIET]!
-  const epoch = words[HEADER_EPOCH]!
   if (quiet === 0) return
   let reserve = 0
   for (let i = 0; i < NR_ZONES; i++) reserve = Math.max(reserve, words[zone + ZONE_RESERVE + i]!)
   const cma = Math.max(0, words[zone + ZONE_FREE_CMA]!)
   const usable = words[zone + ZONE_FREE_PAGES]! - words[zone + ZONE_HIGHATOMIC]! - cma
   const mark = words[zone + ZONE_WMARK + WMARK_LOW]! + words[zone + ZONE_BOOST]! + reserve
-  const quietNow = words[zone + ZONE_FLAGS] === 0 && usable > mark
-  if (quiet > 0 && quiet <= epoch && (quiet < epoch || quietNow)) return
-  const text = `is quiet since epoch ${quiet} of ${epoch}, with ${usable} pages for a mark of ${mark}`
+  if (quiet === 1 && words[zone + ZONE_FLAGS] === 0 && usable > mark) return
+  const text = `is quiet (${quiet}) with ${usable} pages for a mark of ${mark}`
   v.report('ZONE-6', `${zoneText(words, number)} ${text}`)
 }
 
 function checkPcp(words: Int32Array, v: Violations, number: number, cpu: number): void {
   const pcp = words[HEADER_PCPS]! + (number * words[HEADER_NR_CPUS]! + cpu) * PCP_WORDS
+  const zone = words[HEADER_ZONES]! + number * ZONE_WORDS
   const high = words[pcp + PCP_HIGH]!
+  const limit = words[pcp + PCP_LIMIT]!
   const batch = words[pcp + PCP_BATCH]!
   const factor = words[pcp + PCP_FREE_FACTOR]!
   const expire = words[pcp + PCP_EXPIRE]!
   const threshold = words[pcp + PCP_STAT_THRESHOLD]!
   const moving = factor >= 0 && factor <= 5 && expire >= 0 && expire <= 3
-  if (high < 0 || batch < 1 || !moving || threshold < 0 || threshold > 125) {
-    const limits = `high ${high}, batch ${batch}, free factor ${factor}, expiry ${expire}`
-    v.report('PCP-4', `${pcpText(words, number, cpu)} has ${limits}, threshold ${threshold}`)
+  const reclaimed = (words[zone + ZONE_FLAGS]! & ZONE_RECLAIM_ACTIVE) !== 0
+  const right = limit === (reclaimed ? Math.min(high, 4 * batch) : high)
+  if (high < 0 || batch < 1 || !right || !moving || threshold < 0 || threshold > 125) {
+    const limits = `high ${high}, limit ${limit}, batch ${batch}, free factor ${factor}`
+    const rest = `expiry ${expire}, threshold ${threshold}`
+    v.report('PCP-4', `${pcpText(words, number, cpu)} has ${limits}, ${rest}`)
   }
   for (let at = PCP_EVENTS; at < PCP_LISTS; at++) {
     if (words[pcp + at]! >= 0) continue

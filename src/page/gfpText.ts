@@ -129,7 +129,7 @@ export function formatGfpTrace(gfp: number): string {
 
 /**
  * The mask that `text` names: flag names and hex numbers joined by `|`; '' and `none` give 0.
- * Undoes {@link formatGfp} and {@link formatGfpTrace}; the result is in [0, 2^32).
+ * Undoes {@link formatGfp}, and reads what trace events print; the result is in [0, 2^32).
  * @throws InvalidArgument for an unknown name, which the message contains.
  */
 export function parseGfp(text: string): number {

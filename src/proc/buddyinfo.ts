@@ -6,7 +6,9 @@ import { onlineNodes, parseCounts, parseZoneLine, populatedZones, zoneTitle } fr
 
 /** One line of `/proc/buddyinfo`. */
 export interface BuddyinfoZone {
+  /** Node of the zone. */
   readonly node: number
+  /** Name of the zone. */
   readonly name: string
   /** Free blocks by order. */
   readonly nrFree: readonly number[]

@@ -10,8 +10,11 @@ import { onlineNodes, parseCounts, parseZoneLine, populatedZones, zoneTitle } fr
 
 /** Free blocks of one zone and migratetype. */
 export interface PagetypeFree {
+  /** Node of the zone. */
   readonly node: number
+  /** Name of the zone. */
   readonly name: string
+  /** Name of the migratetype. */
   readonly type: string
   /** Blocks by order; 100,000 means that many or more. */
   readonly counts: readonly number[]
@@ -19,7 +22,9 @@ export interface PagetypeFree {
 
 /** Pageblocks of one zone. */
 export interface PagetypeBlocks {
+  /** Node of the zone. */
   readonly node: number
+  /** Name of the zone. */
   readonly name: string
   /** Pageblocks by the name of their migratetype. */
   readonly counts: Readonly<Record<string, number>>
@@ -27,9 +32,13 @@ export interface PagetypeBlocks {
 
 /** The whole file, all nodes together. */
 export interface Pagetypeinfo {
+  /** log2 of the pages in a pageblock. */
   readonly pageblockOrder: number
+  /** Pages in a pageblock. */
   readonly pagesPerBlock: number
+  /** Free blocks, an entry for each zone and migratetype. */
   readonly free: readonly PagetypeFree[]
+  /** Pageblocks, an entry for each zone. */
   readonly blocks: readonly PagetypeBlocks[]
 }
 

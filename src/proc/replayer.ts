@@ -120,7 +120,7 @@ export class Replayer extends TraceCompare {
     let at = first
     while (this.kind[at] === FTRACE_ZONE_LOCKED || this.kind[at] === FTRACE_EXTFRAG) at += 1
     if (this.kind[at] !== FTRACE_PAGE_ALLOC) {
-      // A refill whose allocation the trace lost, or the end of the trace.
+      this.refillAlone(first)
       for (; this.next < at; this.next++) this.differ('nothing')
       return
     }
@@ -137,6 +137,17 @@ export class Replayer extends TraceCompare {
     else if (expected >= 0 && actual >= 0) this.moved.set(expected, actual)
     // What the trace has of this call beyond what we emitted.
     for (; this.next <= at; this.next++) this.differ('nothing')
+  }
+
+  /** A refill with no allocation behind it is a bulk one's: it took what the list had, and one page more. */
+  private refillAlone(first: number): void {
+    if (this.kind[first] !== FTRACE_ZONE_LOCKED || this.order[first] !== 0) return
+    if (this.events.detail[first] === 0) return
+    const type = this.migratetype[first]!
+    const c = this.pages.context
+    const list = PCP_LISTS + pcpListIndex(0, type) * 2
+    const head = currentPcp(c, zoneAt(c, this.pfn[first]!)) + list
+    this.takeBulk(first, type, this.lengthOfList(head) + 1)
   }
 
   /**
@@ -157,14 +168,17 @@ export class Replayer extends TraceCompare {
       return false
     }
     let depth = 0
-    for (let i = first; i < at && this.pfn[i] !== expected; i++) {
-      if (this.kind[i] === FTRACE_ZONE_LOCKED) depth += 1
+    let found = false
+    for (let i = first; i < at && !found; i++) {
+      if (this.kind[i] !== FTRACE_ZONE_LOCKED) continue
+      if (this.pfn[i] === expected) found = true
+      else depth += 1
     }
     if (record !== head && order !== 0) return this.isSoftirq(at)
     const left = record === head ? 0 : this.lengthOfList(head)
     if (left > 0 && this.isSoftirq(at) && at === first + 1) return true
     // The bulk took what the list still had and, when the answer is not the refill's first, more.
-    if (left + depth > 0 && depth < at - first) this.takeBulk(first, type, left + depth)
+    if (left + depth > 0 && found) this.takeBulk(first, type, left + depth)
     return false
   }
 
@@ -290,7 +304,8 @@ export class Replayer extends TraceCompare {
     const blocks = new Map<number, number>()
     let end = at
     while (this.kind[end] === FTRACE_PAGE_FREE && this.isSoftirq(end)) {
-      blocks.set(this.pfn[end]!, this.order[end]!)
+      // Blocks of other orders never go to the page lists, so they prove nothing.
+      if (pcpAllowed(this.order[end]!)) blocks.set(this.pfn[end]!, this.order[end]!)
       end += 1
     }
     const fate = this.fates.get(at) ?? this.fateOf(blocks, end)
@@ -312,6 +327,7 @@ export class Replayer extends TraceCompare {
    * free areas that covers one, that they did not.
    */
   private fateOf(blocks: ReadonlyMap<number, number>, from: number): Fate {
+    if (blocks.size === 0) return 'listed'
     const first = Math.min(...blocks.keys())
     const last = Math.max(...blocks.keys())
     for (let i = from; i < this.events.count; i++) {

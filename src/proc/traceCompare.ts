@@ -22,6 +22,7 @@ export interface Inferred {
    * lists were held. `split`: a block split into `pages` single pages.
    */
   readonly kind: 'bulk' | 'held' | 'split'
+  /** How many pages or blocks, see `kind`. */
   readonly pages: number
 }
 

@@ -72,7 +72,7 @@ const ZONE_SUFFIXES = ['dma', 'dma32', 'normal', 'movable']
 const HIGHMEM_SUFFIXES = ['dma', 'normal', 'high', 'movable']
 
 /**
- * All counters by name, in the kernel's order; those that nobody keeps are 0. Counters of zones are
+ * All counters by name, in the kernel's order; those that nobody keeps are 0 (DIFF-18). Counters of zones are
  * the stored values, which may lag; events are exact below 2^53. The caller owns the record.
  */
 export function readVmstat(

@@ -27,9 +27,13 @@ import { onlineNodes, parseZoneLine, populatedZones, zoneTitle } from './zoneTex
 
 /** The page lists of one CPU. */
 export interface ZoneinfoPageset {
+  /** Number of the CPU. */
   readonly cpu: number
+  /** Pages on the lists. */
   readonly count: number
+  /** At this count a free overflows. pages */
   readonly high: number
+  /** Taken or given back at once. pages */
   readonly batch: number
   /** 0 where the text has none. */
   readonly threshold: number
@@ -37,7 +41,9 @@ export interface ZoneinfoPageset {
 
 /** One zone of `/proc/zoneinfo`. */
 export interface ZoneinfoZone {
+  /** Node of the zone. */
   readonly node: number
+  /** Name of the zone. */
   readonly name: string
   /** The node's counters by name; only behind the first populated zone of a node. */
   readonly nodeStats: Readonly<Record<string, number>> | null
@@ -47,6 +53,7 @@ export interface ZoneinfoZone {
   readonly protection: readonly number[]
   /** Zone counters and NUMA events by name; none for an unpopulated zone. */
   readonly counters: Readonly<Record<string, number>>
+  /** The page lists, by CPU; none for an unpopulated zone. */
   readonly pagesets: readonly ZoneinfoPageset[]
   /** null for an unpopulated zone. */
   readonly startPfn: number | null

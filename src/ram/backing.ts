@@ -33,6 +33,7 @@ export interface BufferOptions {
 
 /** RAM in one usable range, over the whole of a WebAssembly memory; it grows as the memory does. */
 export interface WasmOptions {
+  /** The memory; the caller may go on using and growing it. */
   readonly memory: WebAssembly.Memory
   /** Physical address of the first byte, a multiple of 4096; 0 when left out. */
   readonly base?: number
@@ -42,6 +43,7 @@ export interface WasmOptions {
 
 /** RAM and devices by a memory map. RAM is packed into the buffer without gaps, in address order. */
 export interface MapOptions {
+  /** The ranges, in any order; holes are allowed. */
   readonly map: readonly MemoryRange[]
   /** A given buffer, at least as long as the map's RAM. */
   readonly buffer?: RamBuffer

@@ -12,6 +12,7 @@ export interface RamRange {
   readonly base: number
   /** Bytes, a multiple of 4096, at least one page. */
   readonly size: number
+  /** `usable` for the allocators, `reserved` out of their reach. */
   readonly type: 'usable' | 'reserved'
   /** NUMA node, from 0 to 1023; 0 when left out. */
   readonly node?: number
@@ -23,6 +24,7 @@ export interface DeviceRange {
   readonly base: number
   /** Bytes, a multiple of 4096, at least one page. */
   readonly size: number
+  /** A device. */
   readonly type: 'device'
   /** NUMA node, from 0 to 1023; 0 when left out. */
   readonly node?: number
@@ -36,7 +38,10 @@ export interface DeviceRange {
 export type MemoryRange = RamRange | DeviceRange
 
 /** A checked range: a frozen copy, its node filled in. */
-export type MappedRange = MemoryRange & { readonly node: number }
+export type MappedRange = MemoryRange & {
+  /** NUMA node. */
+  readonly node: number
+}
 
 /** A run of touching RAM ranges: contiguous in address space and in the buffer, so accesses may cross them. */
 export interface RamExtent {

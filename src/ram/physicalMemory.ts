@@ -161,6 +161,11 @@ export class PhysicalMemory extends RamAccess {
     else this.checkRam(pfn * PAGE_SIZE, count * PAGE_SIZE)
   }
 
+  /** True over a WebAssembly memory: more RAM may come. */
+  get growable(): boolean {
+    return this.memory !== null
+  }
+
   /**
    * Looks whether the WebAssembly memory has grown, makes the views anew and tells every listener about RAM that it has
    * not been told of. Does nothing for other memories.

@@ -1,7 +1,8 @@
 /** Judging a state buffer that came from elsewhere, and hashing one. */
 
-import { InvalidArgument } from '../base/errors'
-import { MAGIC, placeTables, VERSION } from './layout'
+import { checkInteger, InvalidArgument } from '../base/errors'
+import { MAX_ORDER_PAGES } from '../base/units'
+import { type Geometry, MAGIC, stateHeader, stateWords, VERSION } from './layout'
 import {
   HEADER_MAGIC,
   HEADER_MAX_PFN,
@@ -10,29 +11,46 @@ import {
   HEADER_NR_NODES,
   HEADER_VERSION,
   HEADER_WORDS,
-  HEADER_WORDS_USED,
 } from './schema'
 
 /**
- * Checks that `words` is a state buffer of this schema, whole and with its tables where they belong.
+ * The words of a state buffer.
+ * @throws InvalidArgument for a buffer that is not one of this schema, whole and with its tables where
+ * they belong.
+ */
+export function stateView(state: ArrayBuffer | SharedArrayBuffer): Int32Array {
+  const known = state instanceof ArrayBuffer || state instanceof SharedArrayBuffer
+  if (!known || state.byteLength % 4 !== 0) {
+    throw new InvalidArgument('state', state, 'a buffer of whole 32-bit words')
+  }
+  const words = new Int32Array(state)
+  checkState(words)
+  return words
+}
+
+/**
+ * Checks that `words` is a state of this schema, whole and with its tables where they belong.
  * @throws InvalidArgument saying what is wrong.
  */
 export function checkState(words: Int32Array): void {
   if (words.length < HEADER_WORDS || words[HEADER_MAGIC] !== MAGIC) {
     throw new InvalidArgument('state', words[HEADER_MAGIC], 'a kmem state buffer')
   }
-  if (words[HEADER_VERSION] !== VERSION) {
-    throw new InvalidArgument('state version', words[HEADER_VERSION], String(VERSION))
-  }
-  const place = placeTables({
+  checkInteger('state version', words[HEADER_VERSION]!, VERSION, VERSION)
+  const geometry: Geometry = {
     maxPfn: words[HEADER_MAX_PFN]!,
     nodes: words[HEADER_NR_NODES]!,
     cpus: words[HEADER_NR_CPUS]!,
     maxRanges: words[HEADER_MAX_RANGES]!,
-  })
-  if (words[HEADER_WORDS_USED] !== place.total || words.length < place.total) {
-    throw new InvalidArgument('state', words.length, `a buffer of at least ${place.total} words`)
   }
+  checkInteger('frames of the state', geometry.maxPfn / MAX_ORDER_PAGES, 1, 2 ** 18)
+  checkInteger('nodes of the state', geometry.nodes, 1, 64)
+  checkInteger('CPUs of the state', geometry.cpus, 1, 1024)
+  checkInteger('ranges of the state', geometry.maxRanges, 0, 2 ** 20)
+  checkInteger('words of the state', words.length, stateWords(geometry), 2 ** 31)
+  stateHeader(geometry).forEach((word, i) => {
+    if (words[i] !== word) throw new InvalidArgument(`word ${i} of the state`, words[i], `${word}`)
+  })
 }
 
 /** A hash of the first `count` words (FNV-1a over words, 32 bits): equal states hash equal. */

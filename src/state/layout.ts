@@ -1,6 +1,6 @@
 /** Sizes a state buffer, lays its tables out, and attaches to one that exists. */
 
-import { InvalidArgument } from '../base/errors'
+import { checkInteger } from '../base/errors'
 import { PAGEBLOCK_ORDER } from '../base/units'
 import {
   CPU_WORDS,
@@ -46,16 +46,18 @@ export function stateWords(geometry: Geometry): number {
  * @throws InvalidArgument when the buffer is too small.
  */
 export function formatState(words: Int32Array, geometry: Geometry): void {
+  checkInteger('words of the state', words.length, stateWords(geometry), 2 ** 31)
+  words.set(stateHeader(geometry))
+  words[HEADER_MAX_RANGES] = geometry.maxRanges
+}
+
+/** The columns from HEADER_MAGIC to HEADER_RANGES, in the order of the schema. */
+export function stateHeader(geometry: Geometry): number[] {
+  const { maxPfn, nodes, cpus } = geometry
   const place = placeTables(geometry)
-  if (words.length < place.total) {
-    throw new InvalidArgument('state', words.length, `a buffer of at least ${place.total} words`)
-  }
-  const { maxPfn, nodes, cpus, maxRanges } = geometry
   const tables = [place.blocks, place.zones, place.pcps, place.nodes, place.cpus]
   tables.push(place.distances, place.zonelists, place.ranges)
-  // The columns from HEADER_MAGIC to HEADER_RANGES, in the order of the schema.
-  words.set([MAGIC, VERSION, place.total, maxPfn, nodes, cpus, ...tables])
-  words[HEADER_MAX_RANGES] = maxRanges
+  return [MAGIC, VERSION, place.total, maxPfn, nodes, cpus, ...tables]
 }
 
 /** Where the tables of a state start. */

@@ -88,10 +88,8 @@ export const HEADER_CURRENT_CPU = HEADER_TOTAL_CMA + 1
 export const HEADER_MOVABLE_ZONE = HEADER_CURRENT_CPU + 1
 /** One more than the highest PFN of zones 0, 1 and 2, for memory added later: three words. pfn (b) */
 export const HEADER_ZONE_LIMITS = HEADER_MOVABLE_ZONE + 1
-/** Changes when zonelists, mobility grouping or the allowed GFP flags do. (b) */
-export const HEADER_EPOCH = HEADER_ZONE_LIMITS + 3
 /** One more than the last column in use. */
-export const HEADER_END = HEADER_EPOCH + 1
+export const HEADER_END = HEADER_ZONE_LIMITS + 3
 
 /** Words of the header: fixed, more than the columns above. */
 export const HEADER_WORDS = 64
@@ -169,9 +167,8 @@ export const ZONE_NR_ISOLATE = ZONE_HIGHATOMIC + 1
 /** ZONE_BOOSTED_WATERMARK and ZONE_RECLAIM_ACTIVE. bits (z) */
 export const ZONE_FLAGS = ZONE_NR_ISOLATE + 1
 /**
- * The epoch while a single page of any request may be taken from, or put on, a CPU's list with no
- * further look: nothing has changed the zone's counts, marks or flags since a check found that. Else
- * 0. (z)
+ * 1 while a single page of any request may be taken from, or put on, a CPU's list with no further look:
+ * nothing has changed the zone's counts, marks or flags since a check found that. (z)
  */
 export const ZONE_QUIET = ZONE_FLAGS + 1
 /** Below this free count a reader must add the CPUs' pending deltas; 0: never. pages (b) */
@@ -220,8 +217,10 @@ export const ZONE_RECLAIM_ACTIVE = 2
 export const PCP_COUNT = 0
 /** At this count a free overflows into the buddy lists. pages (b) */
 export const PCP_HIGH = PCP_COUNT + 1
+/** The same while the zone is not under reclaim, else at most four batches: what a free looks at. pages (b) */
+export const PCP_LIMIT = PCP_HIGH + 1
 /** Pages taken or given back at once. pages (b) */
-export const PCP_BATCH = PCP_HIGH + 1
+export const PCP_BATCH = PCP_LIMIT + 1
 /** Doubles the batch given back, once for each step. (p) */
 export const PCP_FREE_FACTOR = PCP_BATCH + 1
 /** Counts refreshes until a remote zone's lists are drained. (p) */
@@ -298,8 +297,14 @@ export const EVENT_COMPACT_SUCCESS = 6
 export const EVENT_OOM_KILL = 7
 /** Event: mlocked pages freed. */
 export const EVENT_UNEVICTABLE_CLEARED = 8
+/** What the fast path knows of requests, see `buddy/fastPath.ts`: {@link PLANS} plans. (c) */
+export const CPU_PLANS = 64
+/** Plans of a CPU. */
+export const PLANS = 32
+/** Words in a plan. */
+export const PLAN_WORDS = 4
 /** Words in a CPU record. */
-export const CPU_WORDS = 32
+export const CPU_WORDS = 192
 
 // ---- Memory range record ----
 

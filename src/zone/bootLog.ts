@@ -24,10 +24,15 @@ import { nodeRecord, nrZones, zoneIndexName, zoneName, zoneRecord } from './zone
 
 /** Sizes of the kernel's own image, for the `Memory:` line. KiB */
 export interface KernelImage {
+  /** Program code. */
   readonly code: number
+  /** Data that is written. */
   readonly rwdata: number
+  /** Data that is only read. */
   readonly rodata: number
+  /** Code and data of boot, freed later. */
   readonly init: number
+  /** Data that starts as zero. */
   readonly bss: number
 }
 

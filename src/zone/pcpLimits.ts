@@ -7,12 +7,15 @@ import {
   PCP_BATCH,
   PCP_FREE_FACTOR,
   PCP_HIGH,
+  PCP_LIMIT,
   PCP_STAT_THRESHOLD,
   PCP_WORDS,
   ZONE_DRIFT_MARK,
+  ZONE_FLAGS,
   ZONE_MANAGED,
   ZONE_NODE,
   ZONE_PCP,
+  ZONE_RECLAIM_ACTIVE,
   ZONE_WMARK,
 } from '../state/schema'
 import {
@@ -92,9 +95,11 @@ export function setupStatThresholds(words: Int32Array): void {
 }
 
 function writePcp(words: Int32Array, zone: number, high: number, batch: number): void {
+  const reclaimed = (words[zone + ZONE_FLAGS]! & ZONE_RECLAIM_ACTIVE) !== 0
   for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
     const pcp = words[zone + ZONE_PCP]! + cpu * PCP_WORDS
     words[pcp + PCP_HIGH] = high
+    words[pcp + PCP_LIMIT] = reclaimed ? Math.min(high, 4 * batch) : high
     words[pcp + PCP_BATCH] = batch
   }
 }

@@ -16,12 +16,15 @@ import { ZONE_MOVABLE } from './zones'
 
 /** A run of page frames `[start, end)`. */
 export interface PfnSpan {
+  /** First frame. */
   readonly start: number
+  /** One past the last frame. */
   readonly end: number
 }
 
 /** A run of memory that belongs to one node. */
 export interface PfnRange extends PfnSpan {
+  /** Node of the memory. */
   readonly node: number
 }
 
@@ -79,12 +82,15 @@ export interface ZoneSpan {
 export interface NodeSpan extends PfnSpan {
   /** First PFN of its Movable zone; 0 when it has none. */
   readonly movablePfn: number
+  /** By zone index. */
   readonly zones: readonly ZoneSpan[]
 }
 
 /** All spans of a machine, with what they were computed from. */
 export interface Spans {
+  /** Memory, ascending. */
   readonly ranges: readonly PfnRange[]
+  /** The zones that were asked for. */
   readonly limits: ZoneProfile
   /** What zones 0, 1 and 2 may hold on this machine, over all nodes; start = end for nothing. */
   readonly possible: readonly PfnSpan[]

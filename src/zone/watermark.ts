@@ -28,9 +28,9 @@ import { setupPcpLimits, setupStatThresholds } from './pcpLimits'
 import { pagesAboveHigh } from './zonelist'
 import {
   boostedMark,
+  forgetPlans,
   isHighmem,
   isPopulated,
-  nextEpoch,
   normalIndex,
   nrZones,
   WMARK_HIGH,
@@ -87,7 +87,7 @@ export function calculateMinFreeKbytes(words: Int32Array, log: MinFreeLog): void
 
 /** Sets the four watermarks of every zone and clears all boosts. Source: spec §3.2. */
 export function setupZoneWatermarks(words: Int32Array): void {
-  nextEpoch(words)
+  forgetPlans(words)
   const pagesMin = words[HEADER_MIN_FREE_KBYTES]! >> 2
   const scale = words[HEADER_WATERMARK_SCALE]!
   const lowmem = lowmemPages(words)
@@ -108,7 +108,7 @@ export function setupZoneWatermarks(words: Int32Array): void {
 
 /** Sets every zone's pages kept from requests that could use a higher zone. Source: spec §3.5. */
 export function setupLowmemReserve(words: Int32Array): void {
-  nextEpoch(words)
+  forgetPlans(words)
   for (let number = 0; number < nrZones(words); number++) {
     const zone = zoneRecord(words, 0, number)
     const index = words[zone + ZONE_INDEX]!

@@ -29,8 +29,8 @@ import {
 } from '../state/schema'
 import {
   boostedMark,
+  forgetPlans,
   isPopulated,
-  nextEpoch,
   nodeRecord,
   nrZones,
   WMARK_HIGH,
@@ -57,7 +57,7 @@ export function zonelistOf(words: Int32Array, node: number, thisNode: number): n
  * with CPUs are not avoided. Costs nodes³.
  */
 export function buildZonelists(words: Int32Array, bootTime: boolean): void {
-  nextEpoch(words)
+  forgetPlans(words)
   const nodes = words[HEADER_NR_NODES]!
   for (let node = 0; node < nodes; node++) words[nodeRecord(words, node) + NODE_LOAD] = 0
   for (let node = 0; node < nodes; node++) {
@@ -88,7 +88,7 @@ export function nodeOrder(words: Int32Array, node: number): number[] {
  */
 export function decideMobility(words: Int32Array, managed?: readonly number[]): number {
   const pages = pagesAboveHigh(words, NR_ZONES - 1, managed)
-  nextEpoch(words)
+  forgetPlans(words)
   words[HEADER_MOBILITY_DISABLED] = pages < PAGEBLOCK_PAGES * MIGRATE_TYPES ? 1 : 0
   return pages
 }

@@ -14,7 +14,9 @@ import {
   BLOCK_MIXED,
   BLOCK_PRESENT,
   BLOCK_ZONE_SHIFT,
-  HEADER_EPOCH,
+  CPU_PLANS,
+  CPU_WORDS,
+  HEADER_CPUS,
   HEADER_HIGHMEM,
   HEADER_MAX_PFN,
   HEADER_MOVABLE_ZONE,
@@ -31,6 +33,8 @@ import {
   PCP_BATCH,
   PCP_LISTS,
   PCP_WORDS,
+  PLAN_WORDS,
+  PLANS,
   RANGE_END,
   RANGE_NODE,
   RANGE_START,
@@ -97,11 +101,14 @@ export function nodeRecord(words: Int32Array, node: number): number {
   return words[HEADER_NODES]! + node * NODE_WORDS
 }
 
-/** Begins an epoch: what fast paths have found out about zones holds no longer. */
-export function nextEpoch(words: Int32Array): void {
-  words[HEADER_EPOCH]! += 1
+/** Makes fast paths look again: what they have found out about requests and zones holds no longer. */
+export function forgetPlans(words: Int32Array): void {
   for (let number = 0; number < nrZones(words); number++) {
     words[zoneRecord(words, 0, number) + ZONE_QUIET] = 0
+  }
+  for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
+    const plans = words[HEADER_CPUS]! + cpu * CPU_WORDS + CPU_PLANS
+    words.fill(0, plans, plans + PLANS * PLAN_WORDS)
   }
 }
 

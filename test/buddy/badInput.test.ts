@@ -46,7 +46,7 @@ import {
   withPageListsHeld,
 } from '../../src/index'
 import { HEADER_BLOCKS, HEADER_RANGES } from '../../src/state/schema'
-import { comparable, faults, NODE_1, twoNodes } from './machines'
+import { differences, faults, NODE_1, twoNodes } from './machines'
 
 /** What no integer argument may be. */
 const NO_INTEGERS: readonly unknown[] = [
@@ -380,7 +380,6 @@ describe('other arguments', () => {
       { ram, maxAddress: 2 ** 41 },
       { ram, maxAddress: Number.NaN },
       { ram, maxAddress: -1 },
-      { ram, distances: [[10, 20]] },
       { ram, distances: [[20]] },
       { ram, zones: { highmem: false, limits: [4096] } },
       { ram, zones: { highmem: false, limits: [5, 10, 20] } },
@@ -407,8 +406,8 @@ describe('other arguments', () => {
       },
       { memory: { memory: [{ base: 0, size: Number.NaN }], reserved: [] } },
     ]
-    const accepted = wrong.filter(
-      (options) => !refused(() => new BuddyAllocator(options as BuddyOptions)),
+    const accepted = wrong.flatMap((options, i) =>
+      refused(() => new BuddyAllocator(options as BuddyOptions)) ? [] : [i],
     )
     expect(accepted).toEqual([])
   })
@@ -447,12 +446,8 @@ describe('other arguments', () => {
       [{ ...dma32, pcp: { ...dma32.pcp, lists: { '14': [block] } } }],
       [dma32, dma32],
     ]
-    wrong.forEach((zones, i) => {
-      expect(
-        thrownBy(() => loadZones(zones)),
-        `zones ${i}`,
-      ).toBeInstanceOf(InvalidArgument)
-    })
+    const accepted = wrong.flatMap((zones, i) => (refused(() => loadZones(zones)) ? [] : [i]))
+    expect(accepted).toEqual([])
   })
 
   it('puts CPU, context and page lists back when a body throws', () => {
@@ -460,20 +455,21 @@ describe('other arguments', () => {
     const fail = () => {
       throw new Error('from the body')
     }
-    for (const call of [
+    const calls = [
       () => onCpu(pages, 1, fail),
       () => inContext(pages, 255, fail),
       () => inInterrupt(pages, fail),
       () => withPageListsHeld(pages, fail),
       () => onCpu(pages, 1, () => inInterrupt(pages, () => withPageListsHeld(pages, fail))),
-    ]) {
-      const before = stateHash(pages)
+    ]
+    for (const call of calls) {
+      const before = attachState(pages.state.slice(0))
       expect(call).toThrow('from the body')
-      expect(stateHash(pages)).toBe(before)
+      expect(differences(pages, before)).toEqual([])
     }
     const other = machine().pages
     for (const each of [pages, other]) for (let i = 0; i < 50; i++) each.allocPages(GFP_KERNEL)
-    expect(comparable(other)).toEqual(comparable(pages))
+    expect(differences(other, pages)).toEqual([])
   })
 })
 

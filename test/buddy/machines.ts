@@ -11,7 +11,6 @@ import {
 } from '../../src/index'
 import { recordPfn } from '../../src/page/memmap'
 import {
-  HEADER_EPOCH,
   HEADER_MOBILITY_DISABLED,
   HEADER_NR_CPUS,
   HEADER_NR_NODES,
@@ -22,6 +21,7 @@ import {
   PCP_DIFF,
   PCP_FAST_HITS,
   PCP_HIGH,
+  PCP_LIMIT,
   PCP_LISTS,
   PCP_NUMA_HIT,
   PCP_NUMA_LOCAL,
@@ -33,10 +33,9 @@ import {
   ZONE_NR_FREE,
   ZONE_PCP,
   ZONE_PRESENT,
-  ZONE_QUIET,
   ZONE_WMARK,
 } from '../../src/state/schema'
-import { zoneRecord } from '../../src/zone/zones'
+import { forgetPlans, zoneRecord } from '../../src/zone/zones'
 
 /** Bytes of `pages` pages. */
 export function pageBytes(pages: number): number {
@@ -158,27 +157,28 @@ export function withoutWatermarks(pages: BuddyAllocator, high?: number): BuddyAl
     words.fill(0, zone + ZONE_WMARK, zone + ZONE_WMARK + 4)
     for (let cpu = 0; high !== undefined && cpu < words[HEADER_NR_CPUS]!; cpu++) {
       words[pcpOf(pages, zone, cpu) + PCP_HIGH] = high
+      words[pcpOf(pages, zone, cpu) + PCP_LIMIT] = high
     }
   }
-  words[HEADER_EPOCH]! += 1
+  forgetPlans(words)
   return pages
 }
 
 /** Groups pageblocks by mobility even though the machine is too small for that. */
 export function withMobility(pages: BuddyAllocator): BuddyAllocator {
   pages.words[HEADER_MOBILITY_DISABLED] = 0
-  pages.words[HEADER_EPOCH]! += 1
+  forgetPlans(pages.words)
   return pages
 }
 
 /**
  * The state without what may differ between a machine that took fast paths and one that did not:
- * marks of quiet zones, and how three events are split.
+ * plans, marks of quiet zones, and how three events are split.
  */
-export function comparable(pages: BuddyAllocator): Int32Array {
+function comparable(pages: BuddyAllocator): Int32Array {
   const words = pages.words.slice()
+  forgetPlans(words)
   for (const zone of zonesOf(pages)) {
-    words[zone + ZONE_QUIET] = 0
     for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
       const pcp = pcpOf(pages, zone, cpu)
       for (const event of [PCP_PGALLOC, PCP_NUMA_HIT, PCP_NUMA_LOCAL]) {
@@ -188,6 +188,16 @@ export function comparable(pages: BuddyAllocator): Int32Array {
     }
   }
   return words
+}
+
+/** Places where two machines differ, but for what {@link comparable} leaves out; the first ten. */
+export function differences(a: BuddyAllocator, b: BuddyAllocator): string[] {
+  const [left, right] = [comparable(a), comparable(b)]
+  const found: string[] = []
+  for (let i = 0; i < left.length && found.length < 10; i++) {
+    if (left[i] !== right[i]) found.push(`word ${i}: ${left[i]} and ${right[i]}`)
+  }
+  return found
 }
 
 /** Breaches of invariants as text; empty when all is well. */

@@ -1,14 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  allocContigRange,
   BuddyAllocator,
+  freeContigRange,
   MiB,
   movableMemory,
   PAGE_SIZE,
   PhysicalMemory,
+  toPfn,
   ZONES_FLAT,
 } from '../../src/index'
-import { faults, freePagesOf, NODE_1, twoNodes, zonesOf } from './machines'
+import { faults, freePagesOf, NODE_1, nrFree, twoNodes, zonesOf } from './machines'
 import { type Frames, Model } from './model'
 import { OPERATIONS, type Operation, sequences } from './operations'
 
@@ -82,5 +85,28 @@ describe('the page allocator against a map of live blocks', () => {
       }),
       RUNS,
     )
+  })
+})
+
+describe('contiguous ranges', () => {
+  const shared = Math.floor(NODE_1 / PAGE_SIZE)
+
+  /** Ranges by where they lie in the pageblock that two nodes share, at its frame 300. */
+  it.each([
+    ['from the shared pageblock up', shared, shared + 100],
+    ['from the shared pageblock into the next', shared + 10, shared + 600],
+    ['from the pageblock before into the shared one', shared - 400, shared - 200],
+    ['in the shared pageblock, below the seam', shared - 100, shared],
+    ['behind the shared pageblock', shared + 212, shared + 300],
+    ['across the seam', shared - 1, shared + 1],
+  ])('%s: taken or not, nothing is lost', (_where, start, end) => {
+    const pages = twoNodes()
+    const before = zonesOf(pages).map((zone) => nrFree(pages, zone))
+    const result = allocContigRange(pages, toPfn(start), toPfn(end))
+    expect(faults(pages)).toEqual([])
+    if (result === 0) freeContigRange(pages, toPfn(start), end - start)
+    pages.drainAllPages()
+    expect(faults(pages)).toEqual([])
+    expect(zonesOf(pages).map((zone) => nrFree(pages, zone))).toEqual(before)
   })
 })

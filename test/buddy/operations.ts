@@ -329,6 +329,9 @@ function contig(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   const free = model.allFree(start, end)
   if (end > model.top) return
   const type = b % 5 === 0 ? MIGRATE_CMA : MIGRATE_MOVABLE
+  // As in the kernel, cached pages of a pageblock that a failing call turns into CMA would go back to
+  // its MOVABLE lists, and take CMA pages that they merge with along.
+  if (type === MIGRATE_CMA) pages.drainAllPages()
   const result = allocContigRange(pages, toPfn(start), toPfn(end), type)
   if (result !== 0) return
   expect(free).toBe(true)

@@ -174,11 +174,12 @@ const CORRUPTIONS: readonly Corruption[] = [
     'a zone that is quiet below its mark',
     (pages) => {
       const zone = dma32(pages)
-      pages.words[zone + schema.ZONE_QUIET] = pages.words[schema.HEADER_EPOCH]!
+      pages.words[zone + schema.ZONE_QUIET] = 1
       pages.words[zone + schema.ZONE_WMARK + 1] = 1 << 20
     },
   ],
-  ['ZONE-6', 'a zone quiet since the future', set(dma32, schema.ZONE_QUIET, 1 << 20)],
+  ['ZONE-6', 'a mark that is neither 0 nor 1', set(dma32, schema.ZONE_QUIET, 2)],
+  ['CPU-2', 'a plan for no zone', set(table(schema.HEADER_CPUS), schema.CPU_PLANS, 1)],
   ['WMARK-1', 'low below min', set(dma32, schema.ZONE_WMARK + 1, 0)],
   ['WMARK-1', 'a negative boost', set(dma32, schema.ZONE_BOOST, -1)],
   ['WMARK-1', 'a negative reserve', set(dma32, schema.ZONE_RESERVE + 2, -1)],
@@ -362,6 +363,7 @@ const CORRUPTIONS: readonly Corruption[] = [
     ),
   ],
   ['PCP-4', 'a batch of 0', set(pcp, schema.PCP_BATCH, 0)],
+  ['PCP-4', 'a limit that is not high', set(pcp, schema.PCP_LIMIT, add(-1))],
   ['PCP-4', 'a free factor of 6', set(pcp, schema.PCP_FREE_FACTOR, 6)],
   ['EVENT-1', 'a negative event of a zone', set(pcp, schema.PCP_PGFREE, -1)],
   ['EVENT-1', 'a negative event of a CPU', set(table(schema.HEADER_CPUS), schema.CPU_EVENTS, -1)],
@@ -442,6 +444,7 @@ const CORRUPTIONS: readonly Corruption[] = [
 describe('the whole-state checker', () => {
   it('finds nothing wrong with a machine in order', () => {
     const pages = busyMachine()
+    expect(pages.words[schema.HEADER_MOBILITY_DISABLED]).toBe(0)
     expect(verifyState(pages.words)).toEqual([])
     pages.drainAllPages()
     expect(verifyState(pages.words)).toEqual([])

@@ -1,6 +1,18 @@
-/** A small machine, and its page events as ftrace text. */
+/** A small machine, random calls on it, and its page events as ftrace text. */
 
-import { type BuddyAllocator, formatGfp, loadZones, type PageTrace, type ZoneState } from 'kmem'
+import fc from 'fast-check'
+import {
+  __GFP_MOVABLE,
+  __GFP_RECLAIMABLE,
+  type BuddyAllocator,
+  formatGfp,
+  freePagesList,
+  GFP_KERNEL,
+  loadZones,
+  type PageTrace,
+  type Pfn,
+  type ZoneState,
+} from 'kmem'
 import { zoneOf } from './fixtures'
 
 const PAGES = 16384
@@ -80,5 +92,59 @@ export class TraceText implements PageTrace {
     this.lines.push(
       `${this.task.padStart(16)}-7       [000] ..${this.interrupt}..     ${time}: ${event}: page=(____ptrval____) ${fields}`,
     )
+  }
+}
+
+/** One call of a random sequence; numbers pick order, type and block. */
+export const callArbitrary = fc.record({
+  kind: fc.constantFrom('take', 'take', 'take', 'free', 'free', 'interrupt', 'list', 'drop'),
+  order: fc.constantFrom(0, 0, 0, 0, 1, 2, 3, 5, 9, 10),
+  gfp: fc.constantFrom(GFP_KERNEL, GFP_KERNEL | __GFP_MOVABLE, GFP_KERNEL | __GFP_RECLAIMABLE),
+  times: fc.integer({ min: 1, max: 40 }),
+  pick: fc.nat(),
+})
+type Call = typeof callArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+/** Makes such calls on an allocator whose events go to `trace`. */
+export class CallPlayer {
+  private readonly pages: BuddyAllocator
+  private readonly trace: TraceText
+  private readonly live: { pfn: Pfn; order: number }[] = []
+
+  constructor(pages: BuddyAllocator, trace: TraceText) {
+    this.pages = pages
+    this.trace = trace
+  }
+
+  play(calls: readonly Call[]): void {
+    for (const step of calls) this.make(step)
+  }
+
+  private make(step: Call): void {
+    const { kind, order, gfp, times, pick } = step
+    if (kind === 'take') {
+      for (let i = 0; i < times >> order; i++) {
+        const pfn = this.pages.allocPages(gfp, order)
+        if (pfn !== null) this.live.push({ pfn, order })
+      }
+    } else if (kind === 'list') {
+      // A list of one page has the events of an ordinary free, and does the same.
+      const single = this.live.filter((block) => block.order === 0).slice(0, times + 1)
+      if (single.length < 2) return
+      for (const block of single) this.live.splice(this.live.indexOf(block), 1)
+      freePagesList(
+        this.pages,
+        single.map((block) => block.pfn),
+      )
+    } else {
+      this.trace.interrupt = kind === 'interrupt' ? 's' : '.'
+      for (let i = 0; i < times; i++) this.free(kind === 'drop' ? this.live.length - 1 : pick)
+      this.trace.interrupt = '.'
+    }
+  }
+
+  private free(pick: number): void {
+    const [block] = this.live.splice(pick % Math.max(1, this.live.length), 1)
+    if (block !== undefined) this.pages.freePages(block.pfn, block.order)
   }
 }
