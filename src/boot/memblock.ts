@@ -33,13 +33,13 @@ import { hex64 } from './memblockText'
 /** As an upper limit: the current limit, at first all ones. */
 export const MEMBLOCK_ALLOC_ACCESSIBLE = 0
 /** As an upper limit: the same; the kernel's leak detector is told to look away. */
-export const MEMBLOCK_ALLOC_NOLEAKTRACE = 1
+const MEMBLOCK_ALLOC_NOLEAKTRACE = 1
 /** As an upper limit: none, even above the current limit (physAllocRange and allocRangeNid alone). */
 export const MEMBLOCK_ALLOC_ANYWHERE: number = PHYS_ADDR_MAX
 /** What an alignment of 0 stands for: a cache line, bytes. */
-export const SMP_CACHE_BYTES = 64
+const SMP_CACHE_BYTES = 64
 /** Where {@link Memblock.allocLow} ends. */
-export const ARCH_LOW_ADDRESS_LIMIT = 0xffffffff
+const ARCH_LOW_ADDRESS_LIMIT = 0xffffffff
 
 /**
  * The early-boot allocator.

@@ -6,7 +6,7 @@ import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
  * The largest physical address, 2^53 - 1. The kernel's is 2^64 - 1; ranges are capped to it in the same way (DIFF-19).
  * As in the kernel a capped range ends here, so the byte at this address belongs to no range.
  */
-export const PHYS_ADDR_MAX = Number.MAX_SAFE_INTEGER
+export const PHYS_ADDR_MAX = 9007199254740991
 /** Any node: what a request without a node passes. */
 export const NUMA_NO_NODE = -1
 /** In a region: no node. Nodes are 0 to 63. */

@@ -85,7 +85,7 @@ export interface PageZeroer {
 }
 
 /** For machines without content. */
-export const noRam: PageZeroer = Object.freeze({ zeroPages() {}, refresh() {} })
+const noRam: PageZeroer = Object.freeze({ zeroPages() {}, refresh() {} })
 
 /**
  * One allocator's view of its state. The offsets are copies of header words, kept here because a

@@ -5,7 +5,6 @@
  * Source: spec/page-allocator.md §8.7.
  */
 
-import { BLOCK_MIXED } from '../state/schema'
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
 import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
@@ -13,6 +12,7 @@ import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratety
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
 import { addFreePages } from '../state/counters'
 import {
+  BLOCK_MIXED,
   PAGE_FLAGS,
   PAGE_REFS,
   ZONE_INDEX,
@@ -175,7 +175,7 @@ function isolateBlock(c: BuddyContext, zone: number, block: number, type: number
   return true
 }
 
-/** True for a pageblock that other zones have a part in: its free pages could not all be counted (DIFF-2). */
+/** True for a pageblock that other zones have a part in: its free pages could not all be counted (DIFF-23). */
 function isShared(c: BuddyContext, zone: number, block: number): boolean {
   const mixed = (c.words[c.blocks + (block >> PAGEBLOCK_ORDER)]! & BLOCK_MIXED) !== 0
   return mixed || !inZone(c, zone, block + PAGEBLOCK_PAGES - 1)

@@ -207,9 +207,9 @@ function boostWatermark(c: BuddyContext, zone: number): boolean {
   const high = words[zone + ZONE_WMARK + 2]!
   const part = Math.floor(high / 10000) * factor + Math.floor(((high % 10000) * factor) / 10000)
   if (part === 0) return false
-  const limit = part < PAGEBLOCK_PAGES ? PAGEBLOCK_PAGES : part
+  const limit = Math.max(part , PAGEBLOCK_PAGES)
   const raised = words[zone + ZONE_BOOST]! + PAGEBLOCK_PAGES
-  words[zone + ZONE_BOOST] = raised < limit ? raised : limit
+  words[zone + ZONE_BOOST] = Math.min(raised , limit)
   words[zone + ZONE_QUIET] = 0
   return true
 }

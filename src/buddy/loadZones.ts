@@ -165,7 +165,7 @@ function mappedRuns(zone: ZoneState): PfnRange[] {
  * somebody whose blocks are not known.
  * @throws InvalidArgument for lists that contradict each other or the zone.
  */
-export function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
+function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
   const words = c.words
   const pcp = currentPcp(c, zone)
   words[zone + ZONE_MANAGED] = state.managed

@@ -11,7 +11,7 @@ import { silentLog } from './logOps'
 import { noPressure } from './lowMemory'
 
 /** The most memory that one machine can have: a tebibyte (DIFF-17). */
-export const MAX_PFN_LIMIT = 2 ** 28
+export const MAX_PFN_LIMIT = 268435456
 /** Memory ranges that can be added after boot. */
 export const SPARE_RANGES = 64
 

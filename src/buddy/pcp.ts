@@ -148,7 +148,7 @@ function overflowCount(words: Int32Array, pcp: number, high: number): number {
   const wanted = batch << factor
   if (wanted < most && factor < BATCH_SCALE_MAX) words[pcp + PCP_FREE_FACTOR] = factor + 1
   if (wanted >= most) return most
-  return wanted <= batch ? batch : wanted
+  return Math.max(wanted , batch)
 }
 
 /**

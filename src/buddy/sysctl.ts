@@ -70,13 +70,17 @@ function writeSysctl(words: Int32Array, name: SysctlName, value: number | readon
   if (typeof value !== 'number') throw new InvalidArgument(name, value, 'an integer')
   switch (name) {
     case 'min_free_kbytes':
-      return writeMinFreeKbytes(words, value)
+      writeMinFreeKbytes(words, value)
+      break
     case 'watermark_scale_factor':
-      return writeWatermarkScaleFactor(words, value)
+      writeWatermarkScaleFactor(words, value)
+      break
     case 'watermark_boost_factor':
-      return writeWatermarkBoostFactor(words, value)
+      writeWatermarkBoostFactor(words, value)
+      break
     case 'percpu_pagelist_high_fraction':
-      return writePcpHighFraction(words, value)
+      writePcpHighFraction(words, value)
+      break
     default:
       throw unknown(name)
   }

@@ -31,7 +31,7 @@ export function badPageReport(
 }
 
 /** The dump of one page: identity, compound head, flags, and the words of its `struct page`. */
-export function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
+function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
   const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
   const refs = words[pageRecord(pfn) + PAGE_REFS]!
   const lines = [

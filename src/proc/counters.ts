@@ -1,7 +1,7 @@
 /** The names of the kernel's counters, in its order, and their values. Source: page-allocator spec §9.4, §9.6. */
 
 import type { NodeCounters } from '../buddy/memInfo'
-import { eventCount, zoneCounter } from '../state/counters'
+import { pcpEventCount, zoneCounter } from '../state/counters'
 import {
   HEADER_NR_CPUS,
   NR_FREE_CMA,
@@ -41,7 +41,7 @@ export const NUMA_EVENTS: readonly (readonly [name: string, event: number])[] = 
 ]
 
 /** Node counters as printed. */
-export const NODE_COUNTERS: readonly string[] = (
+export const NODE_COUNTERS: readonly string[] = /* @__PURE__ */ (
   'nr_inactive_anon nr_active_anon nr_inactive_file nr_active_file nr_unevictable ' +
   'nr_slab_reclaimable nr_slab_unreclaimable nr_isolated_anon nr_isolated_file ' +
   'workingset_nodes workingset_refault_anon workingset_refault_file ' +
@@ -80,7 +80,7 @@ export function zoneEvent(words: Int32Array, zone: number, event: number): numbe
   let count = 0
   const first = words[zone + ZONE_PCP]!
   for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
-    count += eventCount(words, first + cpu * PCP_WORDS + event)
+    count += pcpEventCount(words, first + cpu * PCP_WORDS, event)
   }
   return count
 }

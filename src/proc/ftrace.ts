@@ -56,7 +56,7 @@ const SKIPPED_LIMIT = 100
 /** Largest PFN that its column can hold, and a bound for a number of lost events. */
 const INT_MAX = 0x7fffffff
 /** The PFN of no frame, -1, printed as unsigned; a double rounds 2^64 - 1 to this. */
-const NO_PFN = 2 ** 64
+const NO_PFN = 18446744073709552000
 
 const LF = 0x0a
 const CR = 0x0d

@@ -14,7 +14,7 @@ const FLAGS_MAX = 8
 /** Largest PID and CPU that a column can hold. */
 const INT_MAX = 0x7fffffff
 /** Largest timestamp: 64 bits. */
-const TIME_MAX = 2 ** 64
+const TIME_MAX = 18446744073709552000
 /** Most digits after the decimal point; kernels print 6 or 9. */
 const FRACTION_MAX = 15
 

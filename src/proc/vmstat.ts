@@ -33,7 +33,7 @@ import {
 import { onlineNodes } from './zoneText'
 
 /** Names behind the zone, NUMA and node counters; `_*` stands for one name a zone index. */
-const NAMES = (
+const NAMES = /* @__PURE__ */ (
   'nr_dirty_threshold nr_dirty_background_threshold pgpgin pgpgout pswpin pswpout ' +
   'pgalloc_* allocstall_* pgskip_* ' +
   'pgfree pgactivate pgdeactivate pglazyfree pgfault pgmajfault pglazyfreed pgrefill ' +

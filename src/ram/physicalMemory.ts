@@ -10,7 +10,7 @@ import { RamAccess } from './ramAccess'
 export type GrowListener = (base: number, size: number) => void
 
 const WASM_PAGE_BYTES = 65536
-const MAX_PFN = PHYS_ADDR_LIMIT / PAGE_SIZE - 1
+const MAX_PFN = 1099511627775
 
 interface Registration {
   readonly listener: GrowListener

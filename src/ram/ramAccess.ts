@@ -24,9 +24,9 @@ interface Extent extends RamExtent {
   view: DataView
 }
 
-const NO_BYTES = new Uint8Array(0)
-const NO_VIEW = new DataView(NO_BYTES.buffer)
-const floatBits = new DataView(new ArrayBuffer(8))
+const NO_BYTES = /* @__PURE__ */ new Uint8Array(0)
+const NO_VIEW = /* @__PURE__ */ new DataView(/* @__PURE__ */ new ArrayBuffer(0))
+const floatBits = /* @__PURE__ */ new DataView(/* @__PURE__ */ new ArrayBuffer(8))
 
 /**
  * The typed half of `PhysicalMemory`.

@@ -50,7 +50,7 @@ export function addFreePages(
 /** The value of a stored zone counter as every reader sees it: never negative. */
 export function zoneCounter(words: Int32Array, zone: number, item: number): number {
   const stored = words[zone + ZONE_STAT + item]!
-  return stored < 0 ? 0 : stored
+  return Math.max(stored , 0)
 }
 
 /**

@@ -53,7 +53,7 @@ export function setupPcpLimits(words: Int32Array): void {
 }
 
 /** Sets the page-list limits of one zone. Source: spec §5.3. */
-export function setupZonePcp(words: Int32Array, zone: number): void {
+function setupZonePcp(words: Int32Array, zone: number): void {
   const managed = words[zone + ZONE_MANAGED]!
   const fraction = words[HEADER_PCP_HIGH_FRACTION]!
   const base = fraction === 0 ? boostedMark(words, zone, WMARK_LOW) : Math.floor(managed / fraction)

@@ -38,9 +38,9 @@ import type { Spans } from './spans'
 import { initZoneRecord, nodeRecord, nrZones, zoneRecord } from './zones'
 
 /** Distance of a node to itself, and the smallest there is. */
-export const LOCAL_DISTANCE = 10
+const LOCAL_DISTANCE = 10
 /** Distance of two nodes that no table tells. */
-export const REMOTE_DISTANCE = 20
+const REMOTE_DISTANCE = 20
 
 /** What zone initialisation needs besides the spans. */
 export interface Topology {

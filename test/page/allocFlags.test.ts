@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as alloc from '../../src/page/allocFlags'
-import { gfpToAllocFlags } from '../../src/page/gfpAllocFlags'
 import * as gfp from '../../src/page/gfp'
+import { gfpToAllocFlags } from '../../src/page/gfpAllocFlags'
 import { MIGRATE_UNMOVABLE } from '../../src/page/migratetype'
 
 describe('ALLOC constants', () => {

@@ -14,12 +14,12 @@ import {
 } from '../../src/zone/spans'
 import { nrZones, zoneRecord } from '../../src/zone/zones'
 
-export interface Region {
+interface Region {
   readonly base: string
   readonly size: string
 }
 
-export interface HandoverZone {
+interface HandoverZone {
   readonly node: number
   readonly name: string
   readonly startPfn: number
@@ -62,7 +62,7 @@ export function fixtureRanges(fixture: BootFixture): PfnRange[] {
 }
 
 /** The value of a `name=` word of the command line. */
-export function cmdlineWord(fixture: BootFixture, name: string): string | undefined {
+function cmdlineWord(fixture: BootFixture, name: string): string | undefined {
   const word = fixture.cmdline.split(' ').find((text) => text.startsWith(`${name}=`))
   return word?.slice(name.length + 1)
 }
