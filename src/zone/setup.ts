@@ -157,7 +157,8 @@ function checkTopology(topology: Topology, cpus: number, used: number): void {
   for (let from = 0; from < used; from++) {
     for (let to = 0; to < used; to++) {
       const most = from === to ? LOCAL_DISTANCE : 255
-      checkInteger('distance', topology.distances[from]?.[to] ?? 0, LOCAL_DISTANCE, most)
+      const distance = topology.distances[from]?.[to] as number
+      checkInteger(`distance of ${from} to ${to}`, distance, LOCAL_DISTANCE, most)
     }
   }
 }

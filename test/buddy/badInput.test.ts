@@ -177,10 +177,12 @@ function refused(call: () => unknown): boolean {
 }
 
 describe('integer arguments', () => {
-  it.each(INTEGERS)('%s: nothing but an integer', (_name, call) => {
+  it.each(INTEGERS)('%s: nothing but an integer', (name, call) => {
     const { pages, used } = machine()
     const before = stateHash(pages)
     for (const value of NO_INTEGERS) {
+      // The address that a failed allocation returned: nothing to free.
+      if (name === 'freePagesAt address' && value === null) continue
       const error = thrownBy(() => call(pages, value as number, used))
       expect(error, String(value)).toBeInstanceOf(InvalidArgument)
       // The message names the value, objects by their kind.
@@ -617,6 +619,15 @@ describe('frees that a kernel would report', () => {
     expect(bug.report[bug.report.length - 1]).toMatch(/^page dumped because: \S/)
     expect(stateHash(pages)).toBe(before)
     expect(faults(pages)).toEqual([])
+  })
+
+  it('does not mind the address of an allocation that failed', () => {
+    const pages = twoNodes()
+    const before = stateHash(pages)
+    freePagesAt(pages, null)
+    freePagesAt(pages, null, 3)
+    expect(stateHash(pages)).toBe(before)
+    expect(thrownBy(() => freePagesAt(pages, 0))).toBeInstanceOf(KernelBug)
   })
 
   it('names the frame at fault, not only the first of a range', () => {

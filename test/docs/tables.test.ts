@@ -23,7 +23,9 @@ import { ROOT } from './markdown'
 
 /** Values of the numbers that `gfp.ts` exports, by name. */
 const VALUES: ReadonlyMap<string, number> = new Map(
-  Object.entries(gfp).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  Object.entries<unknown>(gfp).filter(
+    (entry): entry is [string, number] => typeof entry[1] === 'number',
+  ),
 )
 
 function page(name: string): string {

@@ -126,10 +126,10 @@ describe('setupZones', () => {
   })
 
   it.each([
-    [{ cpuNodes: [0, 2] }, 'node of CPU 1 is 2'],
-    [{ cpuNodes: [0, 0, 1] }, 'CPUs is 3'],
-    [{ cpuNodes: [0, 0], distances: [[10]] }, 'rows of distances is 1'],
-    [{ cpuNodes: [0, 0], distances: [[10, 20], [20]] }, 'distances of node 1 is 1'],
+    [{ cpuNodes: [0, 2] }, 'node of a CPU is 2; it must be an integer from 0 to 1'],
+    [{ cpuNodes: [0, 0, 1] }, 'length of cpuNodes is 3; it must be an integer from 2 to 2'],
+    [{ cpuNodes: [0, 0], distances: [[10]] }, 'distance of 0 to 1 is undefined'],
+    [{ cpuNodes: [0, 0], distances: [[10, 20], [20]] }, 'distance of 1 to 1 is undefined'],
     [
       {
         cpuNodes: [0, 0],
@@ -138,7 +138,7 @@ describe('setupZones', () => {
           [20, 10],
         ],
       },
-      'distance of nodes 0 and 1 is 300',
+      'distance of 0 to 1 is 300',
     ],
     [
       {
@@ -148,7 +148,7 @@ describe('setupZones', () => {
           [20, 10],
         ],
       },
-      'distance of nodes 0 and 0 is 11',
+      'distance of 0 to 0 is 11; it must be an integer from 10 to 10',
     ],
   ])('refuses %j and writes nothing', (topology, message) => {
     const words = stateOf(spans, { cpuNodes: [0, 0] })

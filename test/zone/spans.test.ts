@@ -166,8 +166,8 @@ describe('computeSpans', () => {
       return () => computeSpans({ ranges: GUEST, nodes: 1, limits: profile })
     }
     expect(limits(4096, 5120, Infinity)).not.toThrow()
-    expect(limits(4000, 5120, Infinity)).toThrow('zone limit is 4000')
-    expect(limits(4096, 1024, Infinity)).toThrow('zone limit is 1024')
+    expect(limits(4000, 5120, Infinity)).toThrow('zone limits is "4000,5120,Infinity"')
+    expect(limits(4096, 1024, Infinity)).toThrow('zone limits is "4096,1024,Infinity"')
     expect(limits(4096, 5120, 1048576)).toThrow(InvalidArgument)
   })
 
