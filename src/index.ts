@@ -62,6 +62,7 @@ export {
 } from './buddy/exactPages'
 export { freePagesList } from './buddy/freeList'
 export { type KernelLogOptions, kernelLog } from './buddy/kernelLog'
+export { runKswapd } from './buddy/kswapd'
 export {
   adjustManagedPageCount,
   adoptBlock,
@@ -72,6 +73,7 @@ export type { NodeCounters } from './buddy/memInfo'
 export { allocPagesNodemask } from './buddy/nodemask'
 export { nodeState, type ZoneState } from './buddy/nodeState'
 export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
+export { freePageFrag, PageFragCache } from './buddy/pageFrag'
 export {
   type CompactResult,
   type PressureOps,
@@ -79,6 +81,7 @@ export {
 } from './buddy/pressureOps'
 export { getPage, pageCount, putPage } from './buddy/references'
 export { reservePages } from './buddy/reserve'
+export { freeReservedPages } from './buddy/reservedPages'
 export { inContext, inInterrupt, onCpu, withPageListsHeld } from './buddy/running'
 export { type FreeSummary, freeSummary } from './buddy/summary'
 export { type SysctlName, sysctl } from './buddy/sysctl'

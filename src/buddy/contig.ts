@@ -2,6 +2,9 @@
  * Contiguous ranges of any length, taken out of free memory by isolating the pageblocks around them.
  *
  * Nothing here migrates pages that are in use: a range succeeds when all of it is free (DIFF-15).
+ *
+ * ISOLATE-1: a zone's count of isolated pageblocks is the number of its pageblocks of type ISOLATE.
+ *
  * Source: spec/page-allocator.md §8.7.
  */
 

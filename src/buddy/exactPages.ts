@@ -5,13 +5,14 @@
  * Source: spec/page-allocator.md §8.2, §8.4.
  */
 
-import { checkInteger } from '../base/errors'
+import { checkInteger, KernelBug } from '../base/errors'
 import { getOrder, MAX_ORDER, PAGE_SIZE, type Pfn } from '../base/units'
 import { NUMA_NO_NODE } from '../boot/memblockRegions'
 import { ALLOC_CMA, ALLOC_WMARK_LOW } from '../page/allocFlags'
 import { __GFP_COMP, __GFP_HIGHMEM } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
 import { MIGRATE_MOVABLE } from '../page/migratetype'
+import { PG_HEAD } from '../page/pageFlags'
 import {
   HEADER_GFP_ALLOWED,
   HEADER_ONLINE_NODES,
@@ -88,12 +89,17 @@ export function freePagesExact(pages: BuddyAllocator, pfn: Pfn, bytes: number): 
 
 /**
  * Makes each page of a block a page of its own, to be freed alone.
- * @throws KernelBug unless a block of that order in use starts at `pfn`.
+ * @throws KernelBug unless a block of that order in use starts at `pfn`, and is not compound.
  */
 export function splitPage(pages: BuddyAllocator, pfn: Pfn, order: number): void {
   checkFrame(pages.context, pfn)
   checkOrder(order)
   checkBlock(pages.context, pfn, order)
+  if ((pages.words[pageRecord(pfn) + PAGE_FLAGS]! & PG_HEAD) !== 0) {
+    throw new KernelBug('COMPOUND_PAGE', `pfn 0x${pfn.toString(16)} is a compound page`, [
+      'page dumped because: VM_BUG_ON_PAGE(PageCompound(page))',
+    ])
+  }
   splitBlock(pages.context, pfn, order)
 }
 

@@ -2,6 +2,10 @@
  * Taking a block of a migratetype off the free areas, and fallback: when the lists of a migratetype are empty, free blocks of another type are stolen, the
  * largest first, so that as few pageblocks as possible end up with mixed types.
  *
+ * HIGHATOMIC-1: the high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC, and no
+ *               more than the limit of about a hundredth of the zone allows. (It may count more than
+ *               are: a steal of an order-10 block takes its second pageblock along without telling.)
+ *
  * Source: spec/page-allocator.md §5.7, §3.7, §3.8.
  */
 
@@ -207,9 +211,9 @@ function boostWatermark(c: BuddyContext, zone: number): boolean {
   const high = words[zone + ZONE_WMARK + 2]!
   const part = Math.floor(high / 10000) * factor + Math.floor(((high % 10000) * factor) / 10000)
   if (part === 0) return false
-  const limit = Math.max(part , PAGEBLOCK_PAGES)
+  const limit = Math.max(part, PAGEBLOCK_PAGES)
   const raised = words[zone + ZONE_BOOST]! + PAGEBLOCK_PAGES
-  words[zone + ZONE_BOOST] = Math.min(raised , limit)
+  words[zone + ZONE_BOOST] = Math.min(raised, limit)
   words[zone + ZONE_QUIET] = 0
   return true
 }

@@ -15,6 +15,8 @@
  *   change the answer has happened since.
  * - An allocation counts once, as PCP_FAST_HITS, for three events.
  *
+ * CPU-2: a plan names a populated zone of the CPU's node, the CPU's record of the zone, and a list of
+ *        single pages there.
  * FAST-1: with and without the fast path the state is the same word for word, but for ZONE_QUIET and
  *         for how those events are split.
  */

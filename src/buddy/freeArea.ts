@@ -11,7 +11,7 @@
  * BUDDY-2: a zone's count of free blocks of an order is the length of that order's six lists.
  * BUDDY-3: no two free buddies below order 9 lie apart: freeing merges them. (From order 9 on, blocks
  *          of types that may not mix stay apart.)
- * BUDDY-4: free pages and pages on CPU lists belong to one block only.
+ * BUDDY-4: no block, free, on a CPU's list or in use, overlaps another.
  *
  * Source: spec/page-allocator.md §5.6, §7.5, §5.8.
  */

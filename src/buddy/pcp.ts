@@ -13,6 +13,9 @@
  *
  * PCP-1: count is the number of pages in the blocks on the 14 lists.
  * PCP-2: each block on a list has the order of the list and a cached type that may be there.
+ * PCP-3: each page with a negative count is on a CPU's list.
+ * PCP-4: batch is 1 or more, the free factor 0 to 5, expiry 0 to 3; the limit is high, or under reclaim
+ *        at most four batches.
  *
  * Source: spec/page-allocator.md §5.3, §5.5, §7.2, §7.3.
  */
@@ -148,7 +151,7 @@ function overflowCount(words: Int32Array, pcp: number, high: number): number {
   const wanted = batch << factor
   if (wanted < most && factor < BATCH_SCALE_MAX) words[pcp + PCP_FREE_FACTOR] = factor + 1
   if (wanted >= most) return most
-  return Math.max(wanted , batch)
+  return Math.max(wanted, batch)
 }
 
 /**
@@ -164,7 +167,9 @@ export function drainPcp(
 ): void {
   const words = c.words
   let left = Math.min(pages, words[pcp + PCP_COUNT]!)
-  for (let index = first; left > 0; index = index === NR_PCP_LISTS - 1 ? 0 : index + 1) {
+  // Two rounds see every list whatever the count says.
+  for (let i = 0; left > 0 && i < 2 * NR_PCP_LISTS; i++) {
+    const index = (first + i) % NR_PCP_LISTS
     const head = pcp + PCP_LISTS + (index << 1)
     while (left > 0 && words[head] !== head) {
       const record = words[head + 1]!

@@ -185,7 +185,7 @@ function exactFreePages(c: BuddyContext, zone: number): number {
   let free = c.words[zone + ZONE_FREE_PAGES]!
   const pcp = c.words[zone + ZONE_PCP]!
   for (let cpu = 0; cpu < c.nrCpus; cpu++) free += c.words[pcp + cpu * PCP_WORDS + PCP_DIFF]!
-  return Math.max(free , 0)
+  return Math.max(free, 0)
 }
 
 /** {@link killAndTry}: no page, but something died. */

@@ -125,7 +125,10 @@ function untilNoPage(c: BuddyContext, r: SlowRequest): number {
   return (context & CONTEXT_MEMALLOC) !== 0 ? -1 : c.pressure.rescue(c, r, flags)
 }
 
-/** The reserves that override the watermarks altogether: 0 for most requests. */
+/**
+ * The reserves that override the watermarks altogether: 0 for most requests. Soft interrupts are not
+ * told from hard ones (DIFF-24).
+ */
 function reserveFlags(c: BuddyContext, gfp: number): number {
   const context = c.contextBits
   if ((gfp & __GFP_NOMEMALLOC) !== 0) return 0

@@ -15,10 +15,13 @@
  *
  * PAGE-1: a page with the buddy mark has no other bit but its order, no references, and starts on a
  *         multiple of its block.
- * PAGE-2: every other page of a free block, and every tail page of a block in use that was given no
- *         reference of its own, has an all-zero flag word.
+ * PAGE-2: every page of a block but the first has an all-zero flag word and no references.
  * PAGE-3: a page that heads a block on a CPU's list has a negative count of references: -1 less the
- *         migratetype that it goes back to.
+ *         migratetype that it goes back to; no bit but its order; and starts on a multiple of its block.
+ * PAGE-4: every frame of memory is reserved or in a block: free, on a CPU's list or in use. (After
+ *         `loadZones` some are in no block that is known.)
+ * PAGE-5: a block in use has references and starts on a multiple of its size; only blocks of order 1
+ *         and more are compound, only those of order 0 reserved.
  */
 
 import type { Pfn } from '../base/units'

@@ -1,4 +1,8 @@
-/** Counters: zone counters with a pending delta on each CPU, and events that only ever grow. */
+/**
+ * Counters: zone counters with a pending delta on each CPU, and events that only ever grow.
+ *
+ * EVENT-1: both words of an event are positive or 0.
+ */
 
 import {
   NR_FREE_CMA,
@@ -50,7 +54,7 @@ export function addFreePages(
 /** The value of a stored zone counter as every reader sees it: never negative. */
 export function zoneCounter(words: Int32Array, zone: number, item: number): number {
   const stored = words[zone + ZONE_STAT + item]!
-  return Math.max(stored , 0)
+  return Math.max(stored, 0)
 }
 
 /**

@@ -1,4 +1,9 @@
-/** Sizes a state buffer, lays its tables out, and attaches to one that exists. */
+/**
+ * Sizes a state buffer, lays its tables out, and attaches to one that exists.
+ *
+ * HEADER-1: a buffer is a whole state of this version, each table where its geometry puts it.
+ * HEADER-2: every value in the header is one that it may have.
+ */
 
 import { checkInteger } from '../base/errors'
 import { PAGEBLOCK_ORDER } from '../base/units'

@@ -12,6 +12,9 @@
  * - skip: 1 compaction found nothing here.
  *
  * Example: 0x121 is a MOVABLE block of zone number 1.
+ *
+ * BLOCK-1: a word has a type from 0 to 5, a zone that exists, and no unknown bit.
+ * BLOCK-2: memory lies in present pageblocks, and in the span of the zone that they name.
  */
 
 import { PAGEBLOCK_ORDER } from '../base/units'

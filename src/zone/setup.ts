@@ -1,4 +1,10 @@
-/** Zone initialisation: writes ranges, nodes, CPUs, zones and pageblocks into a fresh state buffer. */
+/**
+ * Zone initialisation: writes ranges, nodes, CPUs, zones and pageblocks into a fresh state buffer.
+ *
+ * RANGE-1: memory ranges ascend without overlaps, below the highest frame, on nodes that exist.
+ * CPU-1: every CPU runs on a node with a record.
+ * NODE-1: a node is online or not, counts its CPUs, and spans all of its zones.
+ */
 
 import { checkInteger } from '../base/errors'
 import {

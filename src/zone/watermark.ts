@@ -6,6 +6,8 @@
  *
  * Order of a full recompute: min_free_kbytes, watermarks, page-list limits, thresholds, lowmem
  * reserves, and with huge pages the raise of min_free_kbytes. Source: page-allocator spec §3.1.
+ *
+ * WMARK-1: watermarks ascend from min over low and high to promo; no mark, boost or reserve is negative.
  */
 
 import { PAGEBLOCK_PAGES } from '../base/units'

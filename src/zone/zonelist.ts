@@ -6,6 +6,8 @@
  * insist on the node (own zones alone). Source: page-allocator spec §4.
  *
  * ZONELIST-1: a list holds populated zones only, each once; managed or not.
+ * ZONELIST-2: each list of an online node names its own zones, the highest first; the fallback list then
+ *             those of all other nodes, node by node; a 0 ends both.
  */
 
 import { PAGE_SIZE, PAGEBLOCK_PAGES } from '../base/units'

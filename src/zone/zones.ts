@@ -5,6 +5,11 @@
  * is the offset of its first word, and stands for the zone everywhere.
  *
  * ZONE-1: the zones of one node do not overlap; those of different nodes may, in holes.
+ * ZONE-2: stored free pages, with what is pending on all CPUs, are the pages on non-ISOLATE lists.
+ * ZONE-3: a record names its node, index and page lists; managed ≤ present ≤ spanned pages.
+ * ZONE-4: every block lies wholly in the memory of one zone, and on lists of that zone only.
+ * ZONE-5: stored free CMA pages, with what is pending on all CPUs, are the pages on CMA lists.
+ * ZONE-6: a quiet zone has no flag, and is above the low mark and every reserve for a single page.
  */
 
 import { InvalidArgument } from '../base/errors'

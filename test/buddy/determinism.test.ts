@@ -18,7 +18,16 @@ import {
   withPressure,
   ZONES_FLAT,
 } from '../../src/index'
-import { cachedPages, differences, faults, twoNodes, zonesOf } from './machines'
+import {
+  CPU_EVENTS,
+  CPU_WORDS,
+  EVENT_ALLOCSTALL,
+  HEADER_CPUS,
+  HEADER_NR_CPUS,
+  NR_ZONES,
+  ZONE_BOOST,
+} from '../../src/state/schema'
+import { cachedPages, differences, faults, freePagesOf, twoNodes, zonesOf } from './machines'
 import { Script } from './script'
 
 const STEPS = 3000
@@ -47,6 +56,15 @@ function played(make: () => BuddyAllocator, seed: number) {
   script.run(pages, STEPS, 2)
   expect(faults(pages)).toEqual([])
   return { pages, answer: script.answer }
+}
+
+/** Sets the counts of direct reclaims to 0: without a reclaimer one round stands for all (DIFF-7). */
+function forgetStalls(pages: BuddyAllocator): void {
+  const { words } = pages
+  for (let cpu = 0; cpu < words[HEADER_NR_CPUS]!; cpu++) {
+    const stalls = words[HEADER_CPUS]! + cpu * CPU_WORDS + CPU_EVENTS + EVENT_ALLOCSTALL * 2
+    words.fill(0, stalls, stalls + 2 * NR_ZONES)
+  }
 }
 
 /** A seed for each machine, so that a failure names it. */
@@ -118,10 +136,15 @@ describe.each(RUNS)('the same calls on %s, seed %i', (_name, seed, make) => {
     expect(differences(listened.pages, first.pages)).toEqual([])
   })
 
-  it('give the same with a reclaimer that has nothing to reclaim', () => {
+  it('give the same with a reclaimer that has nothing to reclaim, but for counted stalls', () => {
     const reclaiming = played(() => make({ pressure: withPressure({}) }), seed)
     expect(reclaiming.answer).toBe(first.answer)
-    expect(differences(reclaiming.pages, first.pages)).toEqual([])
+    const copies = [first.pages, reclaiming.pages].map((pages) => {
+      const copy = attachState(pages.state.slice(0))
+      forgetStalls(copy)
+      return copy
+    }) as [BuddyAllocator, BuddyAllocator]
+    expect(differences(...copies)).toEqual([])
   })
 })
 
@@ -159,6 +182,27 @@ describe('fast paths', () => {
     })
     expect(cachedPages(pages, zone)).toBe(before)
   })
+
+  it.each([200, 299, 300, 301, 302, 400, 500])(
+    'look again when a steal has raised the marks, at %i free pages',
+    (free) => {
+      const play = (listened: boolean) => {
+        const pages = flat(16, { cpus: 1 })
+        if (listened) pages.setTrace(noPageTrace)
+        const zone = zonesOf(pages)[0] ?? 0
+        while (freePagesOf(pages, zone) > free) pages.allocPages(GFP_HIGHUSER_MOVABLE)
+        // Nothing UNMOVABLE is left: this steals from a MOVABLE pageblock, and boosts.
+        const answers = [pages.allocPages(GFP_KERNEL)]
+        expect(pages.words[zone + ZONE_BOOST]).toBe(512)
+        expect(faults(pages)).toEqual([])
+        for (let i = 0; i < 50; i++) answers.push(pages.allocPages(GFP_HIGHUSER_MOVABLE))
+        return { pages, answers }
+      }
+      const [fast, slow] = [play(false), play(true)]
+      expect(fast.answers).toEqual(slow.answers)
+      expect(differences(fast.pages, slow.pages)).toEqual([])
+    },
+  )
 
   it('forget what they know when memory comes, in the same way on each of two branches', () => {
     const branch = (mib: number) => {

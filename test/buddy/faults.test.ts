@@ -33,7 +33,7 @@ import {
   type SlowRequest,
   withPressure,
 } from '../../src/index'
-import { ZONE_WMARK } from '../../src/state/schema'
+import { ZONE_RESERVE, ZONE_WMARK } from '../../src/state/schema'
 import { cachedPages, faults, flatMachine, freePagesOf, nrFree, zoneOf, zonesOf } from './machines'
 
 /** A machine with batches of one page, so that requests stop exactly where their mark is. */
@@ -121,6 +121,23 @@ describe('exhaustion', () => {
     expect(taken.length).toBe(4096)
     freeAll(pages, taken)
     expect(freePagesOf(pages, zone)).toBe(4096)
+  })
+
+  it('requests that may use a higher zone leave the lower one its reserve', () => {
+    const memory = [{ base: 0, size: 96 * MiB }]
+    const pages = new BuddyAllocator({ memory: { memory, reserved: [] } })
+    const dma = zoneOf(pages, 0, 0)
+    const min = pages.words[dma + ZONE_WMARK]!
+    const reserve = pages.words[dma + ZONE_RESERVE + 2]!
+    expect(reserve).toBe((80 * MiB) / PAGE_SIZE / 256)
+    const taken = exhaust(pages, GFP_KERNEL)
+    expect(freePagesOf(pages, dma)).toBeLessThanOrEqual(min + reserve)
+    expect(freePagesOf(pages, dma)).toBeGreaterThanOrEqual(min + reserve - 2)
+    taken.push(...exhaust(pages, GFP_KERNEL | __GFP_DMA))
+    expect(freePagesOf(pages, dma)).toBeLessThanOrEqual(min)
+    expect(freePagesOf(pages, dma)).toBeGreaterThanOrEqual(min - 2)
+    freeAll(pages, taken)
+    expect(faults(pages)).toEqual([])
   })
 
   it('a request that must not fail throws, when nothing helps, and leaves nothing behind', () => {

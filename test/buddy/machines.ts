@@ -1,5 +1,6 @@
 /** Machines that several tests of the page allocator use, and a way to look into them. */
 
+import { expect } from 'vitest'
 import { verifyState } from '../../src/debug/verify'
 import {
   BuddyAllocator,
@@ -203,4 +204,15 @@ export function differences(a: BuddyAllocator, b: BuddyAllocator): string[] {
 /** Breaches of invariants as text; empty when all is well. */
 export function faults(pages: BuddyAllocator): string[] {
   return verifyState(pages.words).map(({ id, message }) => `${id}: ${message}`)
+}
+
+/** What a call throws; fails when it throws nothing. */
+export function thrownBy(call: () => unknown): Error {
+  let result: unknown
+  try {
+    result = call()
+  } catch (error) {
+    return error as Error
+  }
+  return expect.fail(`accepted, with the result ${String(result)}`)
 }

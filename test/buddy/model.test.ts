@@ -4,9 +4,11 @@ import {
   allocContigRange,
   BuddyAllocator,
   freeContigRange,
+  MIGRATE_CMA,
   MiB,
   movableMemory,
   PAGE_SIZE,
+  type Pfn,
   PhysicalMemory,
   toPfn,
   ZONES_FLAT,
@@ -18,6 +20,13 @@ import { OPERATIONS, type Operation, sequences } from './operations'
 /** The frames of `[base, base + size)`, in bytes. */
 function frames(base: number, size: number): Frames {
   return { start: base / PAGE_SIZE, end: (base + size) / PAGE_SIZE }
+}
+
+/** Makes free memory a CMA area, as a machine has from boot on. */
+function makeCma(pages: BuddyAllocator, start: Pfn, end: Pfn): void {
+  expect(allocContigRange(pages, start, end, MIGRATE_CMA)).toBe(0)
+  freeContigRange(pages, start, end - start)
+  pages.drainAllPages()
 }
 
 /** Runs commands; afterwards frees everything and expects every frame back. */
@@ -37,11 +46,12 @@ describe('the page allocator against a map of live blocks', () => {
     mib: fc.constantFrom(4, 7, 16),
     cpus: fc.constantFrom(1, 1, 3),
     odd: fc.nat(700),
+    cma: fc.boolean(),
   })
 
   it('keeps one zone in order, and the content of its blocks', () => {
     fc.assert(
-      fc.property(small, sequences(OPERATIONS, 120), ({ mib, cpus, odd }, commands) => {
+      fc.property(small, sequences(OPERATIONS, 120), ({ mib, cpus, odd, cma }, commands) => {
         // A reserved range and an odd end: blocks of every order at either side.
         const size = mib * MiB - odd * PAGE_SIZE
         const ram = new PhysicalMemory({
@@ -52,6 +62,7 @@ describe('the page allocator against a map of live blocks', () => {
           ],
         })
         const pages = new BuddyAllocator({ ram, zones: ZONES_FLAT, cpus })
+        if (cma && mib === 16) makeCma(pages, toPfn(1024), toPfn(3072))
         const usable = [frames(0, MiB), frames(MiB + 5 * PAGE_SIZE, size - MiB - 5 * PAGE_SIZE)]
         play(new Model(pages, usable, ram), commands)
       }),

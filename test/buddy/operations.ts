@@ -33,6 +33,7 @@ import {
 } from '../../src/index'
 import * as gfp from '../../src/page/gfp'
 import {
+  HEADER_CURRENT_CPU,
   HEADER_NR_CPUS,
   HEADER_NR_NODES,
   ZONE_BOOST,
@@ -59,7 +60,7 @@ export interface Draw {
 export type Operation = (model: Model, pages: BuddyAllocator, draw: Draw) => void
 
 /** Masks that ask for different things, and a few that ask for nonsense. */
-export const MASKS: readonly number[] = [
+const MASKS: readonly number[] = [
   gfp.GFP_KERNEL,
   gfp.GFP_KERNEL | gfp.__GFP_ZERO,
   gfp.GFP_KERNEL | gfp.__GFP_RECLAIMABLE,
@@ -84,7 +85,7 @@ export const MASKS: readonly number[] = [
 ]
 
 /** Draws for an operation: mostly small orders. */
-export const draws: fc.Arbitrary<Draw> = fc.record({
+const draws: fc.Arbitrary<Draw> = fc.record({
   gfp: fc.constantFrom(...MASKS),
   order: fc.oneof(
     { weight: 4, arbitrary: fc.integer({ min: 0, max: 3 }) },
@@ -393,7 +394,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
 }
 
 /** One drawn operation, checked and followed by a look at the whole state. */
-export class Step implements fc.Command<Model, BuddyAllocator> {
+class Step implements fc.Command<Model, BuddyAllocator> {
   constructor(
     private readonly name: string,
     private readonly draw: Draw,
@@ -406,6 +407,7 @@ export class Step implements fc.Command<Model, BuddyAllocator> {
 
   run(model: Model, pages: BuddyAllocator): void {
     this.operations[this.name]?.(model, pages, this.draw)
+    expect(pages.words[HEADER_CURRENT_CPU]).toBe(0)
     const found = faults(pages)
     if (found.length > 0) expect.fail(found.join('\n'))
   }
