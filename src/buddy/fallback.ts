@@ -1,6 +1,7 @@
 /**
- * Taking a block of a migratetype off the free areas, and fallback: when the lists of a migratetype are empty, free blocks of another type are stolen, the
- * largest first, so that as few pageblocks as possible end up with mixed types.
+ * Taking a block of a migratetype off the free areas, and fallback: when the lists of a migratetype are
+ * empty, free blocks of another type are stolen, the largest first, so that as few pageblocks as
+ * possible end up with mixed types.
  *
  * HIGHATOMIC-1: the high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC, and no
  *               more than the limit of about a hundredth of the zone allows. (It may count more than
@@ -180,7 +181,6 @@ function claim(
   }
   if (boostWatermark(c, zone) && (allocFlags & ALLOC_KSWAPD) !== 0) {
     c.words[zone + ZONE_FLAGS]! |= ZONE_BOOSTED_WATERMARK
-    c.words[zone + ZONE_QUIET] = 0
   }
   if (!whole) {
     moveToTail(c, zone, pfn, order, type)

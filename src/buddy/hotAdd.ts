@@ -49,12 +49,12 @@ export function addMemory(c: BuddyContext, base: number, size: number, node: num
   else ranges.push({ start, end, node })
 
   const limits = words.subarray(HEADER_ZONE_LIMITS, HEADER_ZONE_LIMITS + 3)
-  const movable = Array.from({ length: c.nrNodes }, (_, i) => movableStart(words, i))
   const spans = computeSpans({
     ranges,
     nodes: c.nrNodes,
     limits: { highmem: words[HEADER_HIGHMEM] === 1, limits: Array.from(limits) },
-    movable: () => movable,
+    // Movable zones stay where they start.
+    movable: (_ranges, nodes) => Array.from({ length: nodes }, (_, i) => movableStart(words, i)),
   })
   writeSpans(words, spans, oldEnd)
   reserveHole(c, oldEnd, sectionEnd(words, end))
