@@ -166,7 +166,7 @@ function allocLong(c: BuddyContext, gfp: number, order: number): Pfn | null {
 }
 
 function freeLong(c: BuddyContext, pfn: number, order: number): void {
-  checkFrame(c, pfn)
-  checkOrder(order)
+  if (pfn >>> 0 !== pfn || pfn >= c.maxPfn) checkFrame(c, pfn)
+  if (order >>> 0 !== order || order > 10) checkOrder(order)
   freePages(c, pfn, order)
 }

@@ -16,7 +16,7 @@ const MOBILITY_BITS = 0x18
 
 /** Checks a request; false for an order that no block has, after a warning. */
 export function checkRequest(c: BuddyContext, gfp: number, order: number): boolean {
-  checkInteger('gfp', gfp, 0, 0xffffffff)
+  if (gfp >>> 0 !== gfp) checkInteger('gfp', gfp, 0, 0xffffffff)
   if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
     throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
   }
