@@ -19,7 +19,6 @@ import {
   PAGE_ORDER_MASK,
   PAGE_ORDER_SHIFT,
   PAGE_REFS,
-  PAGE_WORDS,
   PCP_PGFREE,
   ZONE_PCP,
 } from '../state/schema'
@@ -45,7 +44,10 @@ export function freePages(c: BuddyContext, pfn: number, order: number): void {
   freeChecked(c, pfn, order)
 }
 
-/** Throws unless a block of `order` in use starts at `pfn`, with one reference and no bad flags. */
+/**
+ * Throws unless a block of `order` in use starts at `pfn`, with one reference and no bad flags. Tail pages
+ * need no look: nothing gives them flags or references (PAGE-2).
+ */
 export function checkBlock(c: BuddyContext, pfn: number, order: number): void {
   const words = c.words
   const record = pageRecord(pfn)
@@ -55,16 +57,6 @@ export function checkBlock(c: BuddyContext, pfn: number, order: number): void {
     (flags & (MUST_BE_CLEAR | PAGE_ORDER_MASK)) !== order << PAGE_ORDER_SHIFT
   ) {
     throw badFree(c, pfn, order)
-  }
-  if (order === 0) return
-  const end = record + (PAGE_WORDS << order)
-  for (let tail = record + PAGE_WORDS; tail < end; tail += PAGE_WORDS) {
-    if (
-      (words[tail + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE) !== 0 ||
-      words[tail + PAGE_REFS] !== 0
-    ) {
-      throw badPage(c, pfn + (tail - record) / PAGE_WORDS)
-    }
   }
 }
 
