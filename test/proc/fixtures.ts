@@ -9,7 +9,7 @@ export function fixtureText(path: string): string {
 }
 
 /** The zones that `text-proc.jsonl` ends with, as `/proc` was read soon after. */
-export function textProcZones(): RecordedZone[] {
+function textProcZones(): RecordedZone[] {
   const lines = fixtureText('text/text-proc.jsonl')
     .split('\n')
     .filter((line) => line.startsWith('{"call":"node_state"'))
