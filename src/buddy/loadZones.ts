@@ -7,7 +7,9 @@ import { blockHead, pageRecord } from '../page/memmap'
 import { MIGRATE_PCPTYPES, MIGRATE_TYPES } from '../page/migratetype'
 import { listAddTail } from '../state/lists'
 import {
+  BLOCK_PRESENT,
   BLOCK_TYPE_MASK,
+  BLOCK_ZONE_SHIFT,
   HEADER_GFP_ALLOWED,
   HEADER_ONLINE_NODES,
   HEADER_TOTAL_RAM,
@@ -47,7 +49,7 @@ import { setupZones } from '../zone/setup'
 import type { PfnRange } from '../zone/spans'
 import { type Spans, ZONES_X86_64 } from '../zone/spans'
 import { buildZonelists } from '../zone/zonelist'
-import { nodeRecord, zoneIndexName, zoneOfPfn, zoneRecord } from '../zone/zones'
+import { nodeRecord, zoneIndexName, zoneNumber, zoneOfPfn, zoneRecord } from '../zone/zones'
 import { BuddyAllocator } from './buddyAllocator'
 import { checkFrame, checkOrder } from './checks'
 import { type BuddyContext, currentPcp } from './context'
@@ -103,6 +105,7 @@ export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}
   for (let node = 0; node < nodes; node++) c.words[nodeRecord(c.words, node) + NODE_ONLINE] = 1
   c.words[HEADER_ONLINE_NODES] = nodes
   c.words[HEADER_GFP_ALLOWED] = __GFP_BITS_MASK
+  if (overlap(zones)) nameSections(c, zones)
   for (const zone of zones) {
     loadZone(c, zoneRecord(c.words, zone.node, zoneIndex(c.words, zone)), zone)
   }
@@ -124,7 +127,7 @@ function recordedSpans(zones: readonly ZoneState[], nodes: number): Spans {
   const names = highmem
     ? ['DMA', 'Normal', 'HighMem', 'Movable']
     : ['DMA', 'DMA32', 'Normal', 'Movable']
-  const ranges = zones.flatMap(mappedRuns).sort((a, b) => a.start - b.start)
+  const ranges = joinRuns(zones.flatMap(mappedRuns).sort((a, b) => a.start - b.start))
   const spans = Array.from({ length: nodes }, (_, node) => {
     const own = zones.filter((zone) => zone.node === node)
     const movable = own.find((zone) => zone.name === 'Movable')
@@ -141,6 +144,51 @@ function recordedSpans(zones: readonly ZoneState[], nodes: number): Spans {
   })
   const limits = { highmem, limits: ZONES_X86_64.limits }
   return { ranges, limits, possible: [], movableZone: 2, nodes: spans }
+}
+
+/** Makes runs that overlap, where the spans of a node's zones do, one. */
+function joinRuns(runs: readonly PfnRange[]): PfnRange[] {
+  const joined: PfnRange[] = []
+  for (const run of runs) {
+    const last = joined[joined.length - 1]
+    if (last === undefined || run.start >= last.end || run.node !== last.node) joined.push(run)
+    else joined[joined.length - 1] = { ...last, end: Math.max(last.end, run.end) }
+  }
+  return joined
+}
+
+/**
+ * Memory that was added piece by piece can leave zones of one node whose spans overlap. Each section then
+ * belongs to the zone that has free blocks in it.
+ */
+function nameSections(c: BuddyContext, zones: readonly ZoneState[]): void {
+  for (const zone of zones) {
+    const number = zoneNumber(zone.node, zoneIndex(c.words, zone))
+    const lists = [
+      ...Object.values(zone.freeLists).flatMap(Object.values),
+      ...Object.values(zone.pcp.lists),
+    ]
+    for (const section of new Set(lists.flat().map((pfn) => Math.floor(pfn / SECTION_PAGES)))) {
+      const first = c.blocks + (section * SECTION_PAGES) / PAGEBLOCK_PAGES
+      for (let block = first; block < first + SECTION_PAGES / PAGEBLOCK_PAGES; block++) {
+        const type = c.words[block]! & (BLOCK_TYPE_MASK | BLOCK_PRESENT)
+        c.words[block] = type | (number << BLOCK_ZONE_SHIFT)
+      }
+    }
+  }
+}
+
+/** True when two zones of one node span the same frames. */
+function overlap(zones: readonly ZoneState[]): boolean {
+  return zones.some((a) =>
+    zones.some(
+      (b) =>
+        a !== b &&
+        a.node === b.node &&
+        a.startPfn < b.startPfn + b.spanned &&
+        b.startPfn < a.startPfn + a.spanned,
+    ),
+  )
 }
 
 function mappedRuns(zone: ZoneState): PfnRange[] {
