@@ -1,12 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { formatMemInfo, type MemInfoOptions } from '../../src/buddy/memInfo'
-import { HEADER_TOTAL_CMA, NR_FREE_CMA, ZONE_STAT } from '../../src/state/schema'
-import { loadNodeState, type RecordedZone, zoneNamed } from '../support/loadNodeState'
+import type { ZoneState } from '../../src/buddy/nodeState'
+import {
+  HEADER_TOTAL_CMA,
+  NR_FREE_CMA,
+  PCP_COUNT,
+  ZONE_PCP,
+  ZONE_STAT,
+} from '../../src/state/schema'
+import { loadNodeState, zoneNamed } from '../support/loadNodeState'
 import { MEM_INFO_SAMPLE } from '../support/memInfoSample'
 
 const LETTERS = 'UMEHCI'
-const START_PFN: Record<string, number> = { DMA: 1024, DMA32: 4096, Normal: 1048576 }
+const START_PFN: Record<string, number> = { DMA: 0, DMA32: 4096, Normal: 1048576 }
 /** Node counters by the label of the report. */
 const COUNTERS: Record<string, string> = {
   pagetables: 'nr_page_table_pages',
@@ -56,7 +63,7 @@ function pairs(line: string): Map<string, number> {
 
 /** The state that a report speaks of. Which frames the blocks occupy it does not tell. */
 function stateOfReport(lines: readonly string[]): Int32Array {
-  const zones: RecordedZone[] = []
+  const zones: ZoneState[] = []
   const stats: [node: number, name: string, numbers: Map<string, number>][] = []
   lines.forEach((line, i) => {
     const [, node, name] = /^Node (\d+) (\w+) free:/.exec(line) ?? []
@@ -67,7 +74,7 @@ function stateOfReport(lines: readonly string[]): Int32Array {
     stats.push([Number(node), name, kib])
     zones.push({
       node: Number(node),
-      name,
+      name: name as ZoneState['name'],
       startPfn,
       spanned: pages('present'),
       present: pages('present'),
@@ -82,12 +89,12 @@ function stateOfReport(lines: readonly string[]): Int32Array {
       boost: pages('boost'),
       highatomicReserved: pages('reserved_highatomic'),
       lowmemReserve: lines[i + 1]?.split(' ').slice(1).map(Number) ?? [],
-      pcp: { count: pages('free_pcp'), high: 0, batch: 1, freeFactor: 0, lists: {} },
+      pcp: { count: 0, high: 0, batch: 1, freeFactor: 0, lists: {} },
       freeLists: freeLists(
         lines.find((text) => text.startsWith(`Node ${node} ${name}:`)) ?? '',
         startPfn,
       ),
-      pageblocks: '',
+      pageblocks: '1'.repeat(Math.ceil((startPfn + pages('present')) / 512) - (startPfn >> 9)),
     })
   })
   const words = loadNodeState(zones)
@@ -96,6 +103,8 @@ function stateOfReport(lines: readonly string[]): Int32Array {
     ZONE_COUNTERS.forEach((label, i) => {
       words[zone + ZONE_STAT + 1 + i] = (kib.get(label) ?? 0) / 4
     })
+    // The pages on the lists of the CPU are counted, but not named.
+    words[words[zone + ZONE_PCP]! + PCP_COUNT] = (kib.get('free_pcp') ?? 0) / 4
     words[zone + ZONE_STAT + NR_FREE_CMA] = (kib.get('free_cma') ?? 0) / 4
   }
   return words

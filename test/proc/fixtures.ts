@@ -1,7 +1,8 @@
 /** The recording `text-proc`, and small machines made by hand. */
 
 import { readFileSync } from 'node:fs'
-import { loadNodeState, type RecordedZone } from '../support/loadNodeState'
+import type { ZoneState } from '../../src/buddy/nodeState'
+import { loadNodeState } from '../support/loadNodeState'
 
 /** Text of a file of test/fixtures/. */
 export function fixtureText(path: string): string {
@@ -9,11 +10,11 @@ export function fixtureText(path: string): string {
 }
 
 /** The zones that `text-proc.jsonl` ends with, as `/proc` was read soon after. */
-function textProcZones(): RecordedZone[] {
+function textProcZones(): ZoneState[] {
   const lines = fixtureText('text/text-proc.jsonl')
     .split('\n')
     .filter((line) => line.startsWith('{"call":"node_state"'))
-  return lines.slice(-2).flatMap((line) => (JSON.parse(line) as { zones: RecordedZone[] }).zones)
+  return lines.slice(-2).flatMap((line) => (JSON.parse(line) as { zones: ZoneState[] }).zones)
 }
 
 /** A state buffer with them. */
@@ -23,8 +24,8 @@ export function textProcWords(): Int32Array {
 
 /** A zone of one CPU, everything not given being empty; one MOVABLE pageblock for each 512 pages. */
 export function zoneOf(
-  zone: Partial<RecordedZone> & Pick<RecordedZone, 'name' | 'startPfn' | 'spanned'>,
-): RecordedZone {
+  zone: Partial<ZoneState> & Pick<ZoneState, 'name' | 'startPfn' | 'spanned'>,
+): ZoneState {
   const blocks = Math.ceil((zone.startPfn + zone.spanned) / 512) - Math.floor(zone.startPfn / 512)
   return {
     node: 0,

@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument, KernelBug } from '../../src/base/errors'
+import type { ZoneState } from '../../src/buddy/nodeState'
 import { zoneBlocks } from '../../src/proc/memoryBlocks'
 import { SOLID } from '../../src/proc/memoryCells'
 import { memoryPicture, memoryPicturePair } from '../../src/proc/memoryPicture'
 import { HEADER_BLOCKS, PAGE_NEXT, ZONE_LISTS } from '../../src/state/schema'
-import { loadNodeState, type RecordedZone, zoneNamed } from '../support/loadNodeState'
+import { loadNodeState, zoneNamed } from '../support/loadNodeState'
 import { sameWords } from '../zone/bootFixture'
 import { fixtureText, textProcWords, zoneOf } from './fixtures'
 
@@ -55,17 +56,14 @@ function area(svg: string, fill: string): number {
 
 function trace(): { before: Int32Array; after: Int32Array } {
   const text = fixtureText('traces/untar-hash-compress.state.json')
-  const { before, after } = JSON.parse(text) as Record<
-    'before' | 'after',
-    { zones: RecordedZone[] }
-  >
+  const { before, after } = JSON.parse(text) as Record<'before' | 'after', { zones: ZoneState[] }>
   return { before: loadNodeState(before.zones), after: loadNodeState(after.zones) }
 }
 
 function bootState(name: string): Int32Array {
   const path = new URL(`../fixtures/boot/${name}.json`, import.meta.url)
   const { handover, memblock } = JSON.parse(readFileSync(path, 'utf8')) as {
-    handover: RecordedZone[]
+    handover: ZoneState[]
     memblock: { memory: { base: string; size: string; node: number }[] }
   }
   const ranges = memblock.memory.map(({ base, size, node }) => ({

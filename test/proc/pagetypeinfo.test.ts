@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument } from '../../src/base/errors'
+import type { ZoneState } from '../../src/buddy/nodeState'
 import { formatPagetypeinfo, parsePagetypeinfo } from '../../src/proc/pagetypeinfo'
 import { HEADER_BLOCKS } from '../../src/state/schema'
 import { ZONES_X86_64 } from '../../src/zone/spans'
-import { loadNodeState, type RecordedZone } from '../support/loadNodeState'
+import { loadNodeState } from '../support/loadNodeState'
 import { stateFor } from '../zone/bootFixture'
 import { fixtureText, textProcWords, zoneOf } from './fixtures'
 
@@ -37,14 +38,14 @@ describe('pagetypeinfo', () => {
   })
 
   it('stops counting a list at 100,000 blocks', () => {
-    const list = (length: number): RecordedZone =>
+    const list = (length: number): ZoneState =>
       zoneOf({
         name: 'Normal',
         startPfn: 1048576,
         spanned: 131072,
         freeLists: { 0: { 1: Array.from({ length }, (_, i) => 1048576 + i) } },
       })
-    const line = (zone: RecordedZone) =>
+    const line = (zone: ZoneState) =>
       formatPagetypeinfo(loadNodeState([zone]))
         .split('\n')
         .find((text) => text.includes(', type      Movable'))
