@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib'
 import { isBootRecording, playBoot } from './bootPlayer'
 import { playCalls, type Row } from './callPlayer'
 import { isObject, type Outcome, skippedOutcome } from './outcome'
-import { isTraceStates, playTrace } from './tracePlayer'
+import { isTraceStates, playTrace, type TraceStates } from './tracePlayer'
 
 /** Names of files that may be recordings; the states beside a trace belong to it. */
 const RECORDING = /\.(jsonl|json|ftrace)(\.gz)?$/
@@ -62,11 +62,19 @@ export function parseRows(text: string): Row[] {
   return rows
 }
 
-/** The states around the trace `name`, which are in a file beside it. */
-function readStates(name: string) {
-  const path = name.replace(/\.ftrace$/, '.state.json')
-  if (!existsSync(path)) throw new Error(`there is no ${path} with the state before and after it`)
+/**
+ * The states before and after a trace.
+ * @throws Error for a file that does not tell them.
+ */
+export function parseStates(path: string): TraceStates {
   const states: unknown = JSON.parse(readFileSync(path, 'utf8'))
   if (!isTraceStates(states)) throw new Error(`${path} has no before.zones and after.zones`)
   return states
+}
+
+/** The states around the trace `name`, which are in a file beside it. */
+function readStates(name: string): TraceStates {
+  const path = name.replace(/\.ftrace$/, '.state.json')
+  if (!existsSync(path)) throw new Error(`there is no ${path} with the state before and after it`)
+  return parseStates(path)
 }

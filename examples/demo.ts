@@ -3,10 +3,9 @@
  * event, and draws memory before and after. With a trace of your own: `npm run demo -- my.ftrace.gz`.
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
-import { gunzipSync } from 'node:zlib'
 import {
   BuddyAllocator,
   formatBuddyinfo,
@@ -22,7 +21,8 @@ import {
   replay,
 } from 'kmem'
 import { firstDifference } from '../conformance/outcome'
-import { isTraceStates, type TraceStates } from '../conformance/tracePlayer'
+import { parseStates, readBytes } from '../conformance/recordings'
+import type { TraceStates } from '../conformance/tracePlayer'
 import { number, startProgress } from './progress'
 
 const FIXTURE = 'test/fixtures/traces/untar-hash-compress'
@@ -66,7 +66,7 @@ function main(): number {
   }
   const path = positionals[0] ?? `${FIXTURE}.ftrace.gz`
   const statePath = values.state ?? (positionals.length === 0 ? `${FIXTURE}.state.json` : undefined)
-  const states = statePath === undefined ? null : readStates(statePath)
+  const states = statePath === undefined ? null : parseStates(statePath)
   if (positionals.length === 0) {
     console.log(
       'A Linux 6.1 kernel unpacked a source tree three times, hashed and compressed its files, sorted\n' +
@@ -75,7 +75,7 @@ function main(): number {
     )
   }
 
-  const text = readMaybeGzip(path)
+  const text = readBytes(path)
   const parseStart = performance.now()
   const events = parseFtrace(text)
   const parseSeconds = (performance.now() - parseStart) / 1000
@@ -146,17 +146,6 @@ function sameState(pages: BuddyAllocator, states: TraceStates): boolean {
 function freshMachine(ram: string): BuddyAllocator {
   const size = parseMemSize(ram.replace(/iB$/, ''))
   return new BuddyAllocator({ ram: new PhysicalMemory({ size, content: false }) })
-}
-
-function readStates(path: string): TraceStates {
-  const states: unknown = JSON.parse(readFileSync(path, 'utf8'))
-  if (!isTraceStates(states)) throw new Error(`${path} has no before.zones and after.zones`)
-  return states
-}
-
-function readMaybeGzip(path: string): Uint8Array {
-  const bytes = readFileSync(path)
-  return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
 }
 
 function rate(events: number, seconds: number): string {

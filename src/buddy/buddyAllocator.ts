@@ -1,5 +1,6 @@
 /**
- * The page allocator as its users see it: every argument is checked here, and only here.
+ * The page allocator as its users see it. What users call checks its arguments; what takes a context
+ * relies on that.
  *
  * Operations that few programs need are functions that take an allocator, in files of their own, so
  * that they are bundled only where they are used: `nodeState`, `loadZones`, `allocContigRange`,

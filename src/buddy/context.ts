@@ -11,7 +11,6 @@ import {
   HEADER_NODES,
   HEADER_NR_CPUS,
   HEADER_NR_NODES,
-  HEADER_PCPS,
   HEADER_ZONELISTS,
   HEADER_ZONES,
   NR_ZONES,
@@ -103,8 +102,6 @@ export class BuddyContext {
   readonly zones: number
   /** Zones in the table, populated or not. */
   readonly nrZones: number
-  /** Offset of the per-CPU page-list table. */
-  readonly pcps: number
   /** Offset of the node table. */
   readonly nodes: number
   /** Nodes in the table. */
@@ -119,8 +116,6 @@ export class BuddyContext {
   readonly zoneTable: number
   /** Index of the zone that keeps migratetypes apart (NOFRAGMENT): Normal, or -1. */
   readonly normalZone: number
-  /** Index of the Normal zone; requests for lower zones never kill. */
-  readonly normalIndex: number
   /** Distance from CPU 0's page lists of a zone to the current CPU's. */
   pcpShift: number
   /** Offset of the current CPU's record. */
@@ -151,7 +146,6 @@ export class BuddyContext {
     this.zones = words[HEADER_ZONES]!
     this.nrNodes = words[HEADER_NR_NODES]!
     this.nrZones = this.nrNodes * NR_ZONES
-    this.pcps = words[HEADER_PCPS]!
     this.nodes = words[HEADER_NODES]!
     this.cpus = words[HEADER_CPUS]!
     this.nrCpus = words[HEADER_NR_CPUS]!
@@ -159,7 +153,6 @@ export class BuddyContext {
     const highmem = words[HEADER_HIGHMEM] === 1
     this.zoneTable = highmem ? GFP_ZONE_TABLE_HIGHMEM : GFP_ZONE_TABLE
     this.normalZone = highmem ? -1 : 2
-    this.normalIndex = highmem ? 1 : 2
     this.pcpShift = words[HEADER_CURRENT_CPU]! * PCP_WORDS
     this.cpuRecord = this.cpus + words[HEADER_CURRENT_CPU]! * CPU_WORDS
     this.fastLimit = this.maxPfn

@@ -10,7 +10,7 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
-import { compoundHead, flagsOrder, pageRecord } from '../page/memmap'
+import { blockHead, compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratetype'
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
 import { addFreePages } from '../state/counters'
@@ -263,12 +263,8 @@ function unisolateBlock(c: BuddyContext, zone: number, block: number, type: numb
 
 /** Head of the free block that holds `start`, or `start` itself. */
 function outerStart(c: BuddyContext, start: number): number {
-  for (let order = 0; order < MAX_ORDER; order++) {
-    const head = start & -(1 << order)
-    const own = freeBlockOrder(c, head)
-    if (own >= 0 && head + (1 << own) > start) return head
-  }
-  return start
+  const head = blockHead(c.words, start)
+  return head >= 0 && freeBlockOrder(c, head) >= 0 ? head : start
 }
 
 function allFree(c: BuddyContext, start: number, end: number): boolean {

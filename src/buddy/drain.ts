@@ -1,5 +1,5 @@
 /**
- * Giving the CPUs' page lists back, and folding their pending counters.
+ * Giving the CPUs' page lists back.
  *
  * Source: spec/page-allocator.md §8.6, §9.6.
  */

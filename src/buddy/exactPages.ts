@@ -7,7 +7,6 @@
 
 import { checkInteger, KernelBug } from '../base/errors'
 import { getOrder, MAX_ORDER, PAGE_SIZE, type Pfn } from '../base/units'
-import { NUMA_NO_NODE } from '../boot/memblockRegions'
 import { ALLOC_CMA, ALLOC_WMARK_LOW } from '../page/allocFlags'
 import { __GFP_COMP, __GFP_HIGHMEM } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
@@ -18,18 +17,17 @@ import {
   HEADER_ONLINE_NODES,
   PAGE_FLAGS,
   PAGE_REFS,
-  ZONE_BOOST,
   ZONE_INDEX,
   ZONE_NODE,
   ZONE_PCP,
-  ZONE_WMARK,
 } from '../state/schema'
 import { zoneWatermarkFast } from '../zone/watermarkTest'
+import { boostedMark } from '../zone/zones'
 import { allocPages, highestZone, requestType, zonelistFor } from './allocPages'
 import type { BuddyAllocator } from './buddyAllocator'
-import { checkFrame, checkNode, checkOrder, checkRequest } from './checks'
-import type { BuddyContext, Nodemask } from './context'
-import { checkBlock, freeChecked, freeDirect, outsideMemory } from './free'
+import { checkFrame, checkNode, checkOrder, checkRequest, NUMA_NO_NODE } from './checks'
+import type { BuddyContext } from './context'
+import { checkBlock, freeChecked, freeToTail, outsideMemory } from './free'
 import { takeFromPcp } from './pcp'
 import { countAllocation } from './rmqueue'
 import { WARN_EXACT_FLAGS, warnOnce } from './warnings'
@@ -38,7 +36,7 @@ import { firstZone, mayUse, setUpBlock } from './zonelistWalk'
 /**
  * Allocates up to `count` single pages at once, all from one zone, as far as that stays above its
  * low watermark; one page in the ordinary way when that gives none.
- * @param count 1 to 2^20.
+ * @param count 0 to 2^20.
  * @returns the frames, in order; possibly fewer than asked for.
  */
 export function allocPagesBulk(
@@ -52,7 +50,11 @@ export function allocPagesBulk(
   checkInteger('count', count, 0, 1 << 20)
   checkRequest(c, gfp, 0)
   const pfns: number[] = []
-  allocBulk(c, gfp, count, near, null, pfns)
+  if (count > 1) takeBulk(c, gfp, count, near, pfns)
+  if (count > 0 && pfns.length === 0) {
+    const pfn = allocPages(c, gfp, 0, near, null)
+    if (pfn >= 0) pfns.push(pfn)
+  }
   return pfns as Pfn[]
 }
 
@@ -76,7 +78,7 @@ export function allocPagesExact(
     return null
   }
   checkRequest(c, gfp, 0)
-  const pfn = allocExact(c, gfp, bytes, near, null)
+  const pfn = allocExact(c, gfp, bytes, near)
   return pfn < 0 ? null : (pfn as Pfn)
 }
 
@@ -103,45 +105,24 @@ export function splitPage(pages: BuddyAllocator, pfn: Pfn, order: number): void 
   splitBlock(pages.context, pfn, order)
 }
 
-/**
- * Allocates up to `count` single pages from one zone's CPU list and appends their PFNs to `pages`;
- * what cannot be had that way comes as one ordinary allocation. Returns how many were appended.
- */
-function allocBulk(
-  c: BuddyContext,
-  gfp: number,
-  count: number,
-  node: number,
-  nodemask: Nodemask,
-  pages: number[],
-): number {
-  if (count <= 0) return 0
-  const taken = count > 1 ? takeBulk(c, gfp, count, node, nodemask, pages) : 0
-  if (taken > 0) return taken
-  const pfn = allocPages(c, gfp, 0, node, nodemask)
-  if (pfn < 0) return 0
-  pages.push(pfn)
-  return 1
-}
-
+/** Takes up to `count` single pages from one zone's CPU list, and appends their PFNs to `pages`. */
 function takeBulk(
   c: BuddyContext,
   gfp: number,
   count: number,
   node: number,
-  nodemask: Nodemask,
   pages: number[],
-): number {
+): void {
   const words = c.words
   const mask = gfp & words[HEADER_GFP_ALLOWED]!
   const highest = highestZone(c, mask)
   const type = requestType(c, mask)
-  const start = firstZone(c, zonelistFor(c, node, mask), highest, nodemask)
-  if (start === 0) return 0
+  const start = firstZone(c, zonelistFor(c, node, mask), highest, null)
+  if (start === 0) return
   const flags = type === MIGRATE_MOVABLE ? ALLOC_WMARK_LOW | ALLOC_CMA : ALLOC_WMARK_LOW
   const preferred = words[start]!
-  const zone = bulkZone(c, start, highest, nodemask, flags, mask, count)
-  if (zone === 0 || c.pcpLocked) return 0
+  const zone = bulkZone(c, start, highest, flags, mask, count)
+  if (zone === 0 || c.pcpLocked) return
   const pcp = words[zone + ZONE_PCP]! + c.pcpShift
   let taken = 0
   while (taken < count) {
@@ -152,7 +133,6 @@ function takeBulk(
     taken += 1
   }
   if (taken > 0) countAllocation(c, preferred, zone, pcp, taken, taken)
-  return taken
 }
 
 /** The zone to take `count` pages from: the first above its low watermark by that many; 0 for none. */
@@ -160,7 +140,6 @@ function bulkZone(
   c: BuddyContext,
   start: number,
   highest: number,
-  nodemask: Nodemask,
   flags: number,
   gfp: number,
   count: number,
@@ -170,10 +149,10 @@ function bulkZone(
   const preferredIndex = words[preferred + ZONE_INDEX]!
   for (let at = start; words[at] !== 0; at++) {
     const zone = words[at]!
-    if (!mayUse(words, zone, highest, nodemask)) continue
+    if (!mayUse(words, zone, highest, null)) continue
     const away = words[zone + ZONE_NODE] !== words[preferred + ZONE_NODE]
     if (away && words[HEADER_ONLINE_NODES]! > 1) return 0
-    const mark = words[zone + ZONE_WMARK + ALLOC_WMARK_LOW]! + words[zone + ZONE_BOOST]! + count
+    const mark = boostedMark(words, zone, ALLOC_WMARK_LOW) + count
     if (zoneWatermarkFast(words, zone, 0, mark, preferredIndex, flags, gfp)) return zone
   }
   return 0
@@ -183,24 +162,18 @@ function bulkZone(
  * Allocates exactly the pages that hold `bytes` bytes: a block, its surplus given back. Each page is
  * then a page of its own. Returns the first PFN or -1.
  */
-function allocExact(
-  c: BuddyContext,
-  gfp: number,
-  bytes: number,
-  node: number,
-  nodemask: Nodemask,
-): number {
+function allocExact(c: BuddyContext, gfp: number, bytes: number, node: number): number {
   let mask = gfp
   if ((mask & (__GFP_COMP | __GFP_HIGHMEM)) !== 0) {
     warnOnce(c, WARN_EXACT_FLAGS)
     mask &= ~(__GFP_COMP | __GFP_HIGHMEM)
   }
   const order = getOrder(bytes)
-  const pfn = allocPages(c, mask, order, node, nodemask)
+  const pfn = allocPages(c, mask, order, node, null)
   if (pfn < 0) return -1
   splitBlock(c, pfn, order)
   for (let page = pfn + Math.ceil(bytes / PAGE_SIZE); page < pfn + (1 << order); page++) {
-    freeDirect(c, page, 0, true)
+    freeToTail(c, page)
   }
   return pfn
 }

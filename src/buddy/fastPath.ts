@@ -45,7 +45,6 @@ import {
   PCP_LISTS,
   PCP_PGFREE,
   PLAN_WORDS,
-  ZONE_BOOST,
   ZONE_FLAGS,
   ZONE_FREE_CMA,
   ZONE_FREE_PAGES,
@@ -54,10 +53,9 @@ import {
   ZONE_PCP,
   ZONE_QUIET,
   ZONE_RESERVE,
-  ZONE_WMARK,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
-import { WMARK_LOW } from '../zone/zones'
+import { boostedMark, WMARK_LOW } from '../zone/zones'
 import { highestZone, requestType, scopedGfp, zonelistFor } from './allocPages'
 import { type BuddyContext, currentPcp } from './context'
 import { pcpListIndex } from './pcp'
@@ -139,7 +137,7 @@ function isQuiet(words: Int32Array, zone: number): boolean {
   let reserve = 0
   for (let i = 0; i < NR_ZONES; i++) reserve = Math.max(reserve, words[zone + ZONE_RESERVE + i]!)
   const unusable = words[zone + ZONE_HIGHATOMIC]! + Math.max(0, words[zone + ZONE_FREE_CMA]!)
-  const mark = words[zone + ZONE_WMARK + WMARK_LOW]! + words[zone + ZONE_BOOST]!
+  const mark = boostedMark(words, zone, WMARK_LOW)
   return words[zone + ZONE_FREE_PAGES]! - unusable > mark + reserve
 }
 

@@ -79,18 +79,15 @@ export function freeChecked(c: BuddyContext, pfn: number, order: number): void {
   }
 }
 
-/**
- * Frees a block past the CPU's lists, to the end of its free list (`toTail`) or where it belongs.
- * The block has been checked.
- */
-export function freeDirect(c: BuddyContext, pfn: number, order: number, toTail: boolean): void {
+/** Frees a page past the CPU's lists, to the end of its free list. The page has been checked. */
+export function freeToTail(c: BuddyContext, pfn: number): void {
   const words = c.words
-  if (c.tracing) c.trace.pageFree(pfn, order)
+  if (c.tracing) c.trace.pageFree(pfn, 0)
   words[pageRecord(pfn) + PAGE_FLAGS] = 0
   words[pageRecord(pfn) + PAGE_REFS] = 0
   const zone = zoneAt(c, pfn)
-  freeOnePage(c, zone, pfn, order, blockType(c, pfn), toTail)
-  addEvent(words, words[zone + ZONE_PCP]! + c.pcpShift + PCP_PGFREE, 1 << order)
+  freeOnePage(c, zone, pfn, 0, blockType(c, pfn), true)
+  addEvent(words, words[zone + ZONE_PCP]! + c.pcpShift + PCP_PGFREE, 1)
 }
 
 /** The error for a free that must not be: what is wrong, with the kernel's report. */

@@ -1,4 +1,4 @@
-/** How an allocator is made: from memory, from recorded zones, or around a state that exists. */
+/** How an allocator is made from memory, and what all ways to make one share. */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { GiB, PAGE_SIZE, SECTION_PAGES } from '../base/units'

@@ -6,7 +6,7 @@
  */
 
 import { PAGE_ALLOC_COSTLY_ORDER } from '../base/units'
-import { ALLOC_NO_WATERMARKS, ALLOC_OOM } from '../page/allocFlags'
+import { ALLOC_NO_WATERMARKS, ALLOC_OOM, ALLOC_WMARK_MIN } from '../page/allocFlags'
 import {
   __GFP_DIRECT_RECLAIM,
   __GFP_FS,
@@ -27,13 +27,12 @@ import {
   EVENT_OOM_KILL,
   PCP_DIFF,
   PCP_WORDS,
-  ZONE_BOOST,
   ZONE_FREE_PAGES,
   ZONE_PCP,
-  ZONE_WMARK,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
 import { zoneWatermarkOk } from '../zone/watermarkTest'
+import { boostedMark, normalIndex } from '../zone/zones'
 import type { BuddyContext, LowMemory, SlowRequest } from './context'
 import { CONTEXT_OOM_VICTIM } from './contextBits'
 import { drainAll } from './drain'
@@ -174,7 +173,7 @@ function couldPass(ops: PressureOps, c: BuddyContext, r: SlowRequest, flags: num
     if (!mayUse(words, zone, r.highestZone, r.nodemask)) continue
     const number = (zone - c.zones) >> ZONE_WORDS_SHIFT
     const available = ops.reclaimablePages(number) + exactFreePages(c, zone)
-    const mark = words[zone + ZONE_WMARK]! + words[zone + ZONE_BOOST]!
+    const mark = boostedMark(words, zone, ALLOC_WMARK_MIN)
     if (zoneWatermarkOk(words, zone, r.order, mark, r.highestZone, flags, available)) return true
   }
   return false
@@ -198,7 +197,7 @@ function killAndTry(ops: PressureOps, c: BuddyContext, r: SlowRequest): number {
   if (r.order > PAGE_ALLOC_COSTLY_ORDER) return -1
   if ((r.gfp & (__GFP_RETRY_MAYFAIL | __GFP_THISNODE)) !== 0) return -1
   // Requests for low zones do not kill, and without FS the killer only pretends to help (DIFF-10).
-  if (r.highestZone < c.normalIndex || (r.gfp & __GFP_FS) === 0) return -1
+  if (r.highestZone < normalIndex(c.words) || (r.gfp & __GFP_FS) === 0) return -1
   if (!ops.outOfMemory(r)) return -1
   countEvent(c, EVENT_OOM_KILL)
   if ((r.gfp & __GFP_NOFAIL) === 0) return KILLED

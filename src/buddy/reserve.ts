@@ -6,8 +6,8 @@
  */
 
 import { checkInteger } from '../base/errors'
-import { MAX_ORDER, type Pfn } from '../base/units'
-import { flagsOrder, pageRecord } from '../page/memmap'
+import type { Pfn } from '../base/units'
+import { blockHead, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE } from '../page/migratetype'
 import { addFreePages } from '../state/counters'
 import { listAddHead } from '../state/lists'
@@ -49,13 +49,8 @@ function reserveRange(c: BuddyContext, start: number, end: number): boolean {
 
 /** Head of the free block that holds `pfn`: in a free area or on a CPU's list; -1 when there is none. */
 function freeHead(c: BuddyContext, pfn: number): number {
-  for (let order = 0; order < MAX_ORDER; order++) {
-    const head = pfn & -(1 << order)
-    const flags = c.words[pageRecord(head) + PAGE_FLAGS]!
-    if ((flags & PAGE_BUDDY) === 0 && c.words[pageRecord(head) + PAGE_REFS]! >= 0) continue
-    if (head + (1 << flagsOrder(flags)) > pfn) return head
-  }
-  return -1
+  const head = blockHead(c.words, pfn)
+  return head >= 0 && c.words[pageRecord(head) + PAGE_REFS]! <= 0 ? head : -1
 }
 
 /** Removes the block and gives back the halves that do not hold the frame, each to its list's head. */

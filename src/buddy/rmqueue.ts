@@ -30,8 +30,8 @@ import { pcpAllowed, takeSmallest } from './freeArea'
 import { takeFromPcp } from './pcp'
 
 /**
- * Takes a block of `order` and `type` from `zone`, and counts it. Returns its PFN or -1. Its flag
- * word still holds the cached type; the caller sets the page up.
+ * Takes a block of `order` and `type` from `zone`, and counts it. Returns its PFN or -1. Its
+ * count of references still holds the cached type; the caller sets the page up.
  */
 export function takeFromZone(
   c: BuddyContext,

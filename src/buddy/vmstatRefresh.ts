@@ -71,13 +71,12 @@ function foldZone(words: Int32Array, zone: number, pcp: number): boolean {
 /** Counts down to the draining of another node's pages that this CPU no longer uses. */
 function expireRemote(c: BuddyContext, zone: number, pcp: number, cpu: number): void {
   const words = c.words
-  const count = words[pcp + PCP_COUNT]!
-  if (words[pcp + PCP_EXPIRE] === 0 || count === 0) return
+  if (words[pcp + PCP_EXPIRE] === 0 || words[pcp + PCP_COUNT] === 0) return
   if (words[zone + ZONE_NODE] === words[c.cpus + cpu * CPU_WORDS + CPU_NODE]) {
     words[pcp + PCP_EXPIRE] = 0
     return
   }
   words[pcp + PCP_EXPIRE]! -= 1
   if (words[pcp + PCP_EXPIRE] !== 0) return
-  drainPcp(c, zone, pcp, Math.min(count, words[pcp + PCP_BATCH]!), 0)
+  drainPcp(c, zone, pcp, words[pcp + PCP_BATCH]!, 0)
 }

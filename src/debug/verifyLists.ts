@@ -1,6 +1,7 @@
 /** Walks every list of free blocks and of page lists, and compares their lengths with what is counted. */
 
 import { MAX_ORDER } from '../base/units'
+import { freeList } from '../buddy/freeArea'
 import { pcpListIndex, pcpListOrder } from '../buddy/pcp'
 import { flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import {
@@ -34,8 +35,6 @@ import {
   PCP_DIFF,
   PCP_LISTS,
   PCP_WORDS,
-  ZONE_LISTS,
-  ZONE_LISTS_PER_ORDER,
   ZONE_NR_FREE,
   ZONE_STAT,
   ZONE_WORDS,
@@ -76,7 +75,7 @@ function checkFreeLists(
   for (let order = 0; order < MAX_ORDER; order++) {
     let blocks = 0
     for (let type = 0; type < MIGRATE_TYPES; type++) {
-      const head = zone + ZONE_LISTS + order * ZONE_LISTS_PER_ORDER + 2 * type
+      const head = freeList(zone, order, type)
       const length = checkLinks(words, v, head)
       if (length === BROKEN) {
         blocks = BROKEN
@@ -245,7 +244,7 @@ function nameLostFreeBlocks(words: Int32Array, v: Violations, number: number, or
   const zone = words[HEADER_ZONES]! + number * ZONE_WORDS
   const members = new Set<number>()
   for (let type = 0; type < MIGRATE_TYPES; type++) {
-    const head = zone + ZONE_LISTS + order * ZONE_LISTS_PER_ORDER + 2 * type
+    const head = freeList(zone, order, type)
     for (let record = words[head]!; record !== head; record = words[record]!) members.add(record)
   }
   const mark = PAGE_BUDDY | (order << PAGE_ORDER_SHIFT)

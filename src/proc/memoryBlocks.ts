@@ -2,6 +2,7 @@
 
 import { KernelBug } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { freeList } from '../buddy/freeArea'
 import { flagsOrder, recordPfn } from '../page/memmap'
 import { MIGRATE_TYPES } from '../page/migratetype'
 import {
@@ -12,8 +13,6 @@ import {
   PAGE_NEXT,
   PCP_LISTS,
   PCP_WORDS,
-  ZONE_LISTS,
-  ZONE_LISTS_PER_ORDER,
   ZONE_MANAGED,
   ZONE_NODE,
   ZONE_PCP,
@@ -69,7 +68,7 @@ function countFreeLists(words: Int32Array, zone: number, first: number, free: In
   let pages = 0
   for (let order = 0; order < MAX_ORDER; order++) {
     for (let type = 0; type < MIGRATE_TYPES; type++) {
-      const head = zone + ZONE_LISTS + order * ZONE_LISTS_PER_ORDER + 2 * type
+      const head = freeList(zone, order, type)
       pages += countList(words, head, first, free)
     }
   }

@@ -2,8 +2,9 @@
 
 import { InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { freeList } from '../buddy/freeArea'
 import { MIGRATE_TYPES, MIGRATETYPE_NAMES } from '../page/migratetype'
-import { PAGE_NEXT, ZONE_LISTS, ZONE_LISTS_PER_ORDER, ZONE_NODE, ZONE_START } from '../state/schema'
+import { PAGE_NEXT, ZONE_NODE, ZONE_START } from '../state/schema'
 import { pageblockType } from '../zone/pageblock'
 import { zoneEnd, zoneName, zoneOfPfn } from '../zone/zones'
 import { onlineNodes, parseCounts, parseZoneLine, populatedZones, zoneTitle } from './zoneText'
@@ -107,7 +108,7 @@ function freeLines(words: Int32Array, zone: number): string {
   for (let type = 0; type < MIGRATE_TYPES; type++) {
     text += `Node ${node}, zone ${name}, type ${MIGRATETYPE_NAMES[type]?.padStart(12)} `
     for (let order = 0; order < MAX_ORDER; order++) {
-      const head = zone + ZONE_LISTS + order * ZONE_LISTS_PER_ORDER + 2 * type
+      const head = freeList(zone, order, type)
       const count = listLength(words, head)
       text += `${count === LIST_LIMIT ? '>' : ''}${String(count).padStart(6)} `
     }

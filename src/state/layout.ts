@@ -1,5 +1,5 @@
 /**
- * Sizes a state buffer, lays its tables out, and attaches to one that exists.
+ * Sizes a state buffer and lays its tables out.
  *
  * HEADER-1: a buffer is a whole state of this version, each table where its geometry puts it.
  * HEADER-2: every value in the header is one that it may have.
