@@ -11,6 +11,7 @@ export {
   KiB,
   MAX_ORDER,
   MiB,
+  NUMA_NO_NODE,
   PAGE_SHIFT,
   PAGE_SIZE,
   PAGEBLOCK_PAGES,
@@ -33,7 +34,6 @@ export type {
 } from './boot/memblockView'
 export { attachState, stateHash } from './buddy/attach'
 export { BuddyAllocator } from './buddy/buddyAllocator'
-export { NUMA_NO_NODE } from './buddy/checks'
 export type {
   BuddyContext,
   LogOps,

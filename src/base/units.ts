@@ -49,6 +49,9 @@ export function pfnToPhys(pfn: Pfn): PhysAddr {
   return (pfn * PAGE_SIZE) as PhysAddr
 }
 
+/** Any node: a node that is near is preferred. */
+export const NUMA_NO_NODE = -1
+
 /** The frame that holds physical address `address`. */
 export function physToPfn(address: PhysAddr): Pfn {
   return Math.floor(address / PAGE_SIZE) as Pfn

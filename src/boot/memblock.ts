@@ -19,15 +19,10 @@
  */
 
 import { checkInteger } from '../base/errors'
+import { NUMA_NO_NODE } from '../base/units'
 import { findSpace } from './memblockFind'
 import { MemblockRanges } from './memblockRanges'
-import {
-  checkAlign,
-  MEMBLOCK_MIRROR,
-  MEMBLOCK_NONE,
-  NUMA_NO_NODE,
-  PHYS_ADDR_MAX,
-} from './memblockRegions'
+import { checkAlign, MEMBLOCK_MIRROR, MEMBLOCK_NONE, PHYS_ADDR_MAX } from './memblockRegions'
 import { hex64 } from './memblockText'
 
 /** As an upper limit: the current limit, at first all ones. */

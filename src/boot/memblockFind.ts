@@ -1,5 +1,6 @@
 /** Free ranges of a memblock in both directions, and the search for space in them. */
 
+import { NUMA_NO_NODE } from '../base/units'
 import {
   type AddressRange,
   MEMBLOCK_DRIVER_MANAGED,
@@ -7,7 +8,6 @@ import {
   MEMBLOCK_MIRROR,
   MEMBLOCK_NOMAP,
   type MemblockRegion,
-  NUMA_NO_NODE,
   PHYS_ADDR_MAX,
 } from './memblockRegions'
 

@@ -1,7 +1,7 @@
 /** Changes to a memblock: ranges come and go, get flags and nodes, and the arrays grow. */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { PAGE_SIZE } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SIZE } from '../base/units'
 import { findSpace } from './memblockFind'
 import {
   type AddressRange,
@@ -13,7 +13,6 @@ import {
   MEMBLOCK_MIRROR,
   MEMBLOCK_NOMAP,
   MEMBLOCK_NONE,
-  NUMA_NO_NODE,
   PHYS_ADDR_MAX,
   type RegionArray,
 } from './memblockRegions'

@@ -7,8 +7,6 @@ import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
  * As in the kernel a capped range ends here, so the byte at this address belongs to no range.
  */
 export const PHYS_ADDR_MAX = 9007199254740991
-/** Any node: what a request without a node passes. */
-export const NUMA_NO_NODE = -1
 /** In a region: no node. Nodes are 0 to 63. */
 export const MAX_NUMNODES = 64
 

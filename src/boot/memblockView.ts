@@ -2,7 +2,7 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { type Log, noLog } from '../base/log'
-import { PAGE_SIZE } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SIZE } from '../base/units'
 import type { BootMemory, BootRange } from './bootMemory'
 import { eachFree, eachFreeReverse, type FreeRange, isSkipped } from './memblockFind'
 import {
@@ -14,7 +14,6 @@ import {
   MEMBLOCK_NOMAP,
   MEMBLOCK_NONE,
   type MemblockRegion,
-  NUMA_NO_NODE,
   PHYS_ADDR_MAX,
   RegionArray,
 } from './memblockRegions'

@@ -1,15 +1,12 @@
 /** Checks of arguments, shared by everything that users call. */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { MAX_ORDER } from '../base/units'
+import { MAX_ORDER, NUMA_NO_NODE } from '../base/units'
 import { __GFP_NOWARN } from '../page/gfp'
 import { CPU_NODE, NODE_ONLINE, NODE_WORDS } from '../state/schema'
 import type { BuddyContext } from './context'
 import { outsideMemory } from './free'
 import { WARN_ORDER, warnOnce } from './warnings'
-
-/** Any node: the current CPU's is preferred. */
-export const NUMA_NO_NODE = -1
 
 /** MOVABLE and RECLAIMABLE: together they mean nothing, and are refused (DIFF-6). */
 const MOBILITY_BITS = 0x18

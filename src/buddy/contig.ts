@@ -9,7 +9,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
+import { MAX_ORDER, NUMA_NO_NODE, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
 import { blockHead, compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratetype'
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
@@ -26,7 +26,7 @@ import {
 import { ZONE_MOVABLE, zoneOfPfn } from '../zone/zones'
 import { highestZone, zonelistFor } from './allocPages'
 import type { BuddyAllocator } from './buddyAllocator'
-import { checkFrame, checkNode, checkRequest, NUMA_NO_NODE } from './checks'
+import { checkFrame, checkNode, checkRequest } from './checks'
 import { type BuddyContext, currentPcp } from './context'
 import { drainAll } from './drain'
 import { freeEach } from './exactPages'

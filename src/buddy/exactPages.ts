@@ -6,7 +6,7 @@
  */
 
 import { checkInteger, KernelBug } from '../base/errors'
-import { getOrder, MAX_ORDER, PAGE_SIZE, type Pfn } from '../base/units'
+import { getOrder, MAX_ORDER, NUMA_NO_NODE, PAGE_SIZE, type Pfn } from '../base/units'
 import { ALLOC_CMA, ALLOC_WMARK_LOW } from '../page/allocFlags'
 import { __GFP_COMP, __GFP_HIGHMEM } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
@@ -25,7 +25,7 @@ import { zoneWatermarkFast } from '../zone/watermarkTest'
 import { boostedMark } from '../zone/zones'
 import { allocPages, highestZone, requestType, zonelistFor } from './allocPages'
 import type { BuddyAllocator } from './buddyAllocator'
-import { checkFrame, checkNode, checkOrder, checkRequest, NUMA_NO_NODE } from './checks'
+import { checkFrame, checkNode, checkOrder, checkRequest } from './checks'
 import type { BuddyContext } from './context'
 import { checkBlock, freeChecked, freeToTail, outsideMemory } from './free'
 import { takeFromPcp } from './pcp'
