@@ -4,6 +4,7 @@
  */
 
 export { InvalidArgument, KernelBug, OutOfMemory } from './base/errors'
+export { LAYOUT_FLAT, LAYOUT_X86_64, type Layout } from './base/layout'
 export type { Log } from './base/log'
 export {
   GiB,
@@ -74,6 +75,7 @@ export { allocPagesNodemask } from './buddy/nodemask'
 export { nodeState, type ZoneState } from './buddy/nodeState'
 export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
 export { freePageFrag, PageFragCache } from './buddy/pageFrag'
+export { type Pages, pageSource } from './buddy/pageSource'
 export {
   type CompactResult,
   type PressureOps,
@@ -97,6 +99,7 @@ export {
   MIGRATE_UNMOVABLE,
   MIGRATETYPE_NAMES,
 } from './page/migratetype'
+export type { ByteRam, PageSource, Running } from './page/pageSource'
 export { type BuddyinfoZone, formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
 export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
@@ -139,6 +142,29 @@ export type {
 } from './ram/memoryMap'
 export { type GrowListener, PhysicalMemory } from './ram/physicalMemory'
 export type { RamAccess } from './ram/ramAccess'
+export {
+  type CacheNodeState,
+  type CacheState,
+  cacheState,
+  loadCache,
+  type SlabState,
+} from './slab/cacheState'
+export type {
+  Ctor,
+  SlabContext,
+  SlabDebugOps,
+  SlabFaults,
+  SlabHardening,
+  SlabLogOps,
+  SlabTrace,
+} from './slab/context'
+export * from './slab/flags'
+export { endGracePeriod } from './slab/gracePeriod'
+export { Kmalloc, ZERO_SIZE_PTR } from './slab/kmalloc'
+export { kmallocCacheOf } from './slab/kmallocCaches'
+export type { SlabOptions } from './slab/options'
+export { SlabAllocator } from './slab/slabAllocator'
+export { SlabCache, type SlabCacheOptions } from './slab/slabCache'
 export type { PageTrace } from './state/trace'
 export { noPageTrace } from './state/trace'
 export type { KernelImage } from './zone/bootLog'

@@ -1,6 +1,7 @@
 /** What every part of the allocator is handed: the state buffer, where its tables are, and the hooks. */
 
 import { GFP_ZONE_TABLE, GFP_ZONE_TABLE_HIGHMEM } from '../page/gfp'
+import type { PageSource } from '../page/pageSource'
 import {
   CPU_WORDS,
   HEADER_BLOCKS,
@@ -116,6 +117,8 @@ export class BuddyContext {
   readonly zoneTable: number
   /** Index of the zone that keeps migratetypes apart (NOFRAGMENT): Normal, or -1. */
   readonly normalZone: number
+  /** The CPU that runs. */
+  cpu: number
   /** Distance from CPU 0's page lists of a zone to the current CPU's. */
   pcpShift: number
   /** Offset of the current CPU's record. */
@@ -136,6 +139,8 @@ export class BuddyContext {
   pressure: LowMemory
   /** Zeroes pages. */
   ram: PageZeroer
+  /** The way to pages for layers above, once one has asked for it. */
+  source: PageSource | null
   /** Name of the running task in reports. */
   taskName: string
 
@@ -153,8 +158,9 @@ export class BuddyContext {
     const highmem = words[HEADER_HIGHMEM] === 1
     this.zoneTable = highmem ? GFP_ZONE_TABLE_HIGHMEM : GFP_ZONE_TABLE
     this.normalZone = highmem ? -1 : 2
-    this.pcpShift = words[HEADER_CURRENT_CPU]! * PCP_WORDS
-    this.cpuRecord = this.cpus + words[HEADER_CURRENT_CPU]! * CPU_WORDS
+    this.cpu = words[HEADER_CURRENT_CPU]!
+    this.pcpShift = this.cpu * PCP_WORDS
+    this.cpuRecord = this.cpus + this.cpu * CPU_WORDS
     this.fastLimit = this.maxPfn
     this.contextBits = 0
     this.tracing = false
@@ -163,6 +169,7 @@ export class BuddyContext {
     this.log = log
     this.pressure = pressure
     this.ram = noRam
+    this.source = null
     this.taskName = 'kmem'
   }
 }
@@ -170,6 +177,7 @@ export class BuddyContext {
 /** Makes `cpu` the one that runs. */
 export function switchCpu(c: BuddyContext, cpu: number): void {
   c.words[HEADER_CURRENT_CPU] = cpu
+  c.cpu = cpu
   c.pcpShift = cpu * PCP_WORDS
   c.cpuRecord = c.cpus + cpu * CPU_WORDS
 }

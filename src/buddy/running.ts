@@ -1,7 +1,6 @@
 /** Which CPU runs, and what the running code is and may do. Source: spec/page-allocator.md §2.5, §12.4. */
 
 import { checkInteger } from '../base/errors'
-import { PCP_WORDS } from '../state/schema'
 import type { BuddyAllocator } from './buddyAllocator'
 import { enterContext, holdPageLists, switchCpu } from './context'
 import { CONTEXT_ATOMIC, CONTEXT_INTERRUPT } from './contextBits'
@@ -10,7 +9,7 @@ import { CONTEXT_ATOMIC, CONTEXT_INTERRUPT } from './contextBits'
 export function onCpu<T>(pages: BuddyAllocator, cpu: number, body: () => T): T {
   const c = pages.context
   checkInteger('cpu', cpu, 0, c.nrCpus - 1)
-  const before = c.pcpShift / PCP_WORDS
+  const before = c.cpu
   switchCpu(c, cpu)
   try {
     return body()

@@ -16,28 +16,15 @@ import {
   ALLOC_CPUSET,
   ALLOC_KSWAPD,
   ALLOC_MIN_RESERVE,
-  ALLOC_NO_WATERMARKS,
-  ALLOC_OOM,
   ALLOC_WMARK_MIN,
 } from '../page/allocFlags'
-import {
-  __GFP_ATOMIC,
-  __GFP_DIRECT_RECLAIM,
-  __GFP_KSWAPD_RECLAIM,
-  __GFP_MEMALLOC,
-  __GFP_NOFAIL,
-  __GFP_NOMEMALLOC,
-} from '../page/gfp'
+import { __GFP_ATOMIC, __GFP_DIRECT_RECLAIM, __GFP_KSWAPD_RECLAIM, __GFP_NOFAIL } from '../page/gfp'
 import { gfpToAllocFlags } from '../page/gfpAllocFlags'
 import { ZONE_MANAGED, ZONE_NODE } from '../state/schema'
 import type { BuddyContext, Nodemask, SlowRequest } from './context'
-import {
-  CONTEXT_INTERRUPT,
-  CONTEXT_MEMALLOC,
-  CONTEXT_OOM_VICTIM,
-  CONTEXT_REALTIME,
-} from './contextBits'
+import { CONTEXT_INTERRUPT, CONTEXT_MEMALLOC, CONTEXT_REALTIME } from './contextBits'
 import { attempt, NO_PAGE } from './lowMemory'
+import { reserveFlags } from './reserveAccess'
 import {
   WARN_ATOMIC_RECLAIM,
   WARN_NOFAIL_COSTLY,
@@ -123,19 +110,6 @@ function untilNoPage(c: BuddyContext, r: SlowRequest): number {
   pfn = attempt(c, r, flags)
   if (pfn >= 0 || (r.gfp & __GFP_DIRECT_RECLAIM) === 0) return pfn
   return (context & CONTEXT_MEMALLOC) !== 0 ? -1 : c.pressure.rescue(c, r, flags)
-}
-
-/**
- * The reserves that override the watermarks altogether: 0 for most requests. Soft interrupts are not
- * told from hard ones (DIFF-24).
- */
-function reserveFlags(c: BuddyContext, gfp: number): number {
-  const context = c.contextBits
-  if ((gfp & __GFP_NOMEMALLOC) !== 0) return 0
-  if ((gfp & __GFP_MEMALLOC) !== 0) return ALLOC_NO_WATERMARKS
-  if ((context & CONTEXT_INTERRUPT) !== 0) return 0
-  if ((context & CONTEXT_MEMALLOC) !== 0) return ALLOC_NO_WATERMARKS
-  return (context & CONTEXT_OOM_VICTIM) !== 0 ? ALLOC_OOM : 0
 }
 
 /** Wakes the background reclaimer of each node that the request may use, when it asks for that. */

@@ -11,6 +11,7 @@ export type GrowListener = (base: number, size: number) => void
 
 const WASM_PAGE_BYTES = 65536
 const MAX_PFN = 1099511627775
+const NO_WORDS = /* @__PURE__ */ new Int32Array(0)
 
 interface Registration {
   readonly listener: GrowListener
@@ -39,6 +40,7 @@ export class PhysicalMemory extends RamAccess {
   /** Whether the buffer is a `SharedArrayBuffer`. */
   readonly shared: boolean
   private registrations: readonly Registration[] = []
+  private wordView: Int32Array = NO_WORDS
 
   /**
    * Makes RAM from a size, a buffer, a WebAssembly memory or a memory map. New bytes are zero, new pages clean.
@@ -148,6 +150,32 @@ export class PhysicalMemory extends RamAccess {
   bytes(address: number, length: number): Uint8Array {
     const at = this.reachRam('address', address, length)
     return this.windowBytes.subarray(at, at + length)
+  }
+
+  /**
+   * All bytes of RAM as 32-bit words in the machine's byte order, range after range; no words without content.
+   * Writes through it are not tracked as dirty. Another array after growth: a stale one may have no words left.
+   */
+  get words(): Int32Array {
+    this.renew()
+    const buffer = this.backing
+    if (buffer === null) return NO_WORDS
+    if (this.wordView.buffer !== buffer) this.wordView = new Int32Array(buffer)
+    return this.wordView
+  }
+
+  /**
+   * Place in `words` of the word at `address`, a multiple of 4.
+   * @throws InvalidArgument unless its bytes are RAM.
+   */
+  wordIndex(address: number): number {
+    if (address % 4 !== 0) throw new InvalidArgument('address', address, 'a multiple of 4')
+    return this.checkRam(address, 4) / 4
+  }
+
+  /** Whether pages that were written are remembered. */
+  get tracksDirty(): boolean {
+    return this.dirty !== null
   }
 
   /**

@@ -1,0 +1,86 @@
+/**
+ * A buddy allocator as the layers above see it: the way to its pages. It calls the allocator as a user
+ * does, so it brings none of its code into a bundle.
+ */
+
+import { InvalidArgument } from '../base/errors'
+import type { Pfn } from '../base/units'
+import { ALLOC_NO_WATERMARKS } from '../page/allocFlags'
+import { __GFP_THISNODE } from '../page/gfp'
+import { pageRecord } from '../page/memmap'
+import { PG_SLAB } from '../page/pageFlags'
+import type { ByteRam, PageSource } from '../page/pageSource'
+import {
+  CPU_NODE,
+  CPU_WORDS,
+  NODE_ONLINE,
+  PAGE_FLAGS,
+  PAGE_PFMEMALLOC,
+  ZONE_INDEX,
+  ZONE_NODE,
+  ZONE_PRESENT,
+} from '../state/schema'
+import { nodeRecord, nrZones, ZONE_MOVABLE, zoneOfPfn, zoneRecord } from '../zone/zones'
+import type { BuddyAllocator } from './buddyAllocator'
+import { reserveFlags } from './reserveAccess'
+
+/** Something that pages can be had from. */
+export type Pages = BuddyAllocator | PageSource
+
+/** The page source of an allocator, always the same; a page source is its own. */
+export function pageSource(pages: Pages): PageSource {
+  if ('allocBlock' in pages) return pages
+  const c = pages.context
+  c.source ??= makeSource(pages)
+  return c.source
+}
+
+function makeSource(pages: BuddyAllocator): PageSource {
+  const c = pages.context
+  const { words } = c
+  const ram = c.ram as Partial<ByteRam>
+  if (ram.hasContent !== true) {
+    throw new InvalidArgument('ram', ram, 'a PhysicalMemory with content')
+  }
+  const flagsAt = (pfn: number) => pageRecord(pfn) + PAGE_FLAGS
+  const here = (node: number) => (node < 0 ? words[c.cpuRecord + CPU_NODE]! : node)
+  return {
+    maxPfn: c.maxPfn,
+    nrCpus: c.nrCpus,
+    nrNodes: c.nrNodes,
+    running: c,
+    ram: ram as ByteRam,
+    cpuNode: (cpu) => words[c.cpus + cpu * CPU_WORDS + CPU_NODE]!,
+    isOnline: (node) => words[nodeRecord(words, node) + NODE_ONLINE] === 1,
+    hasMemory(node) {
+      for (let index = 0; index < ZONE_MOVABLE; index++) {
+        if (words[zoneRecord(words, node, index) + ZONE_PRESENT] !== 0) return true
+      }
+      return false
+    },
+    allocBlock(gfp, order, node) {
+      const pfn = node < 0 ? pages.allocPages(gfp, order) : pages.allocPagesNode(node, gfp, order)
+      if (pfn === null) return -1
+      words[flagsAt(pfn)]! |= PG_SLAB
+      return pfn
+    },
+    freeBlock(pfn, order) {
+      words[flagsAt(pfn)]! &= ~PG_SLAB
+      pages.freePages(pfn as Pfn, order)
+    },
+    nodeOf: (pfn) => words[zoneOfPfn(words, pfn) + ZONE_NODE]!,
+    isReserve: (pfn) => (words[flagsAt(pfn)]! & PAGE_PFMEMALLOC) !== 0,
+    mayUseReserve: (gfp) => reserveFlags(c, gfp) === ALLOC_NO_WATERMARKS,
+    zonelistNodes(gfp, node) {
+      const nodes: number[] = []
+      const only = (gfp & __GFP_THISNODE) !== 0 ? 1 : 0
+      const highest = (c.zoneTable >>> ((gfp & 0xf) << 1)) & 3
+      const list = c.zonelists + ((here(node) << 1) + only) * (nrZones(words) + 1)
+      for (let at = list; words[at] !== 0; at++) {
+        const zone = words[at]!
+        if (words[zone + ZONE_INDEX]! <= highest) nodes.push(words[zone + ZONE_NODE]!)
+      }
+      return nodes
+    },
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The start of the slab layer: the caches `kmem_cache` and `kmem_cache_node`, whose objects describe all
+ * caches, themselves included; and the nodes whose memory caches use.
+ *
+ * Source: spec/slab.md §13.4, §23.1.
+ */
+
+import { OutOfMemory } from '../base/errors'
+import { NUMA_NO_NODE } from '../base/units'
+import { __GFP_ZERO, GFP_KERNEL, GFP_NOWAIT } from '../page/gfp'
+import {
+  CACHE_DESCRIPTOR,
+  CACHE_NEXT,
+  SLAB_CACHE_CACHE,
+  SLAB_CACHES,
+  SLAB_DEBUG_ON,
+  SLAB_FREE,
+  SLAB_INUSE,
+  SLAB_NODE_CACHE,
+  SLAB_NODE_MASK,
+  SLAB_NODE_USED,
+  SLAB_NR_NODES,
+} from '../state/slabSchema'
+import { encodeName } from './cacheName'
+import { enterCache, layoutOf, makeRecord, storeAddress, takeNodeObjects, useNode } from './caches'
+import type { SlabContext } from './context'
+import { SLAB_HWCACHE_ALIGN } from './flags'
+import { readFreePointer, setLive } from './freePointer'
+import { objectAlign } from './objectLayout'
+import { allocObject, takeOne } from './objects'
+import { addPartial, flushCache } from './partial'
+import { inNodeMask } from './slabState'
+import { cacheNode, countSlab, isDebugCache, newSlab, objectAddress } from './slabs'
+
+/** Bytes of a `struct kmem_cache_node`. */
+const NODE_STATE_BYTES = 64
+/** Bytes of a `struct kmem_cache` without its pointers to node states. */
+const DESCRIPTOR_BYTES = 200
+
+/**
+ * Makes the two first caches over the nodes in the mask.
+ * @throws OutOfMemory when there is no memory for them.
+ */
+export function bootstrap(c: SlabContext): void {
+  const words = c.words
+  if (c.debug?.onAtBoot === true) words[SLAB_DEBUG_ON] = 1
+  const nodeCache = firstCache(c, 'kmem_cache_node', NODE_STATE_BYTES)
+  words[SLAB_NODE_CACHE] = nodeCache
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    if (inNodeMask(words, id)) useNode(words, nodeCache, id, firstNodeState(c, nodeCache, id))
+  }
+  const bytes = DESCRIPTOR_BYTES + 8 * words[SLAB_NR_NODES]!
+  const cacheCache = firstCache(c, 'kmem_cache', bytes)
+  words[SLAB_CACHE_CACHE] = cacheCache
+  if (!takeNodeObjects(c, cacheCache)) throw noMemory()
+  for (const cache of [cacheCache, nodeCache]) {
+    const descriptor = allocObject(c, cacheCache, GFP_NOWAIT | __GFP_ZERO, NUMA_NO_NODE, 0)
+    if (descriptor === 0) throw noMemory()
+    flushCache(c, cache)
+    storeAddress(words, cache + CACHE_DESCRIPTOR, descriptor)
+    enterCache(words, cache, -1)
+  }
+}
+
+function firstCache(c: SlabContext, name: string, size: number): number {
+  const flags = c.debug?.cacheFlags(c, name, SLAB_HWCACHE_ALIGN) ?? SLAB_HWCACHE_ALIGN
+  const request = {
+    name: encodeName(name),
+    size,
+    wishedAlign: 0,
+    align: objectAlign(SLAB_HWCACHE_ALIGN, 0, size),
+    flags,
+    ctor: null,
+    useroffset: 0,
+    usersize: 0,
+  }
+  const layout = layoutOf(c, request)
+  const cache = layout === null ? 0 : makeRecord(c, request, layout)
+  if (cache === 0) throw noMemory()
+  return cache
+}
+
+/** The node state of the first cache: the first object of a slab of its own, which then counts as partial. */
+function firstNodeState(c: SlabContext, cache: number, id: number): number {
+  const words = c.words
+  if (isDebugCache(words, cache)) {
+    const object = takeOne(c, cache, GFP_NOWAIT, id, 0)
+    if (object === 0) throw noMemory()
+    return object
+  }
+  const slab = newSlab(c, cache, GFP_NOWAIT, id)
+  if (slab === 0) throw noMemory()
+  const first = words[slab + SLAB_FREE]! - 1
+  words[slab + SLAB_FREE] = readFreePointer(c, cache, slab, first)
+  words[slab + SLAB_INUSE] = 1
+  setLive(words, cache, slab, first, true)
+  countSlab(words, cache, slab, 1)
+  addPartial(words, cache, slab, true)
+  return objectAddress(c, slab, first)
+}
+
+function noMemory(): OutOfMemory {
+  return new OutOfMemory('no memory for the first caches: kmem_cache and kmem_cache_node')
+}
+
+/** Lets caches use the memory of a node from the start. */
+export function setNode(words: Int32Array, node: number): void {
+  words[SLAB_NODE_MASK + (node >> 5)]! |= 1 << (node & 31)
+}
+
+/** Lets caches use the memory of a node that had none; false when there is none for their descriptors. */
+export function nodeOnline(c: SlabContext, id: number): boolean {
+  const words = c.words
+  for (const cache of cachesOf(words)) {
+    if (words[cacheNode(words, cache, id) + SLAB_NODE_USED] === 1) continue
+    const object = allocObject(c, words[SLAB_NODE_CACHE]!, GFP_KERNEL, NUMA_NO_NODE, 0)
+    if (object === 0) return false
+    useNode(words, cache, id, object)
+  }
+  setNode(words, id)
+  return true
+}
+
+/** The caches, newest first. The one at hand may be ended. */
+export function* cachesOf(words: Int32Array): Generator<number> {
+  for (let cache = words[SLAB_CACHES]!; cache !== SLAB_CACHES; ) {
+    const next = words[cache + CACHE_NEXT]!
+    yield cache
+    cache = next
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * Making caches and ending them.
+ *
+ * A cache has two kinds of descriptors, which are objects of caches themselves: one of `kmem_cache`, and on
+ * each node one of `kmem_cache_node`. They take memory as a kernel's do, so that the pages that are left are
+ * the same; what the library knows of a cache is in the state.
+ *
+ * CACHE-1: all caches are on the list of caches, newest first, with the geometry that follows from their
+ *          flags, sizes and alignment.
+ *
+ * Source: spec/slab.md §4, §11, §23.1.
+ */
+
+import { NUMA_NO_NODE } from '../base/units'
+import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
+import { listAddHead, listInit, listRemove } from '../state/lists'
+import {
+  CACHE_ALIGN,
+  CACHE_ALLOC_FLAGS,
+  CACHE_CPU_PARTIAL,
+  CACHE_CPU_PARTIAL_SLABS,
+  CACHE_CPUS,
+  CACHE_DEFRAG_RATIO,
+  CACHE_DESCRIPTOR,
+  CACHE_FLAGS,
+  CACHE_GONE,
+  CACHE_GRANULE,
+  CACHE_HAS_CTOR,
+  CACHE_ID,
+  CACHE_INUSE,
+  CACHE_MIN_OBJECTS,
+  CACHE_MIN_ORDER,
+  CACHE_MIN_PARTIAL,
+  CACHE_NEXT,
+  CACHE_NODES,
+  CACHE_OBJECT_SIZE,
+  CACHE_OBJECTS,
+  CACHE_OFFSET,
+  CACHE_ORDER,
+  CACHE_PAD,
+  CACHE_RCU_SLABS,
+  CACHE_RECORD_SHIFT,
+  CACHE_RED_LEFT_PAD,
+  CACHE_REFCOUNT,
+  CACHE_SECRET,
+  CACHE_SIZE,
+  CACHE_STARTS,
+  CACHE_STATE,
+  CACHE_USEROFFSET,
+  CACHE_USERSIZE,
+  CACHE_WAITS,
+  CACHE_WORDS,
+  SLAB_CACHE_CACHE,
+  SLAB_CACHES,
+  SLAB_CPU_WORDS,
+  SLAB_FREE_CACHES,
+  SLAB_INUSE,
+  SLAB_LIVE,
+  SLAB_NEXT_ID,
+  SLAB_NODE_CACHE,
+  SLAB_NODE_FULL,
+  SLAB_NODE_NR_PARTIAL,
+  SLAB_NODE_NR_SLABS,
+  SLAB_NODE_OBJECT,
+  SLAB_NODE_PARTIAL,
+  SLAB_NODE_USED,
+  SLAB_NODE_WORDS,
+  SLAB_NR_CACHES,
+  SLAB_NR_CPUS,
+  SLAB_NR_NODES,
+} from '../state/slabSchema'
+import { formatName, storeName } from './cacheName'
+import type { Ctor, SlabContext } from './context'
+import {
+  __CMPXCHG_DOUBLE,
+  SLAB_CONSISTENCY_CHECKS,
+  SLAB_DEBUG_FLAGS,
+  SLAB_STORE_USER,
+  SLAB_TRACE,
+} from './flags'
+import { findMergeable } from './merge'
+import { cpuPartial, layOut, minPartial, type ObjectLayout } from './objectLayout'
+import { allocObject, freeObject, slabAt } from './objects'
+import { flushCache, removePartial } from './partial'
+import { cutWords, giveRecord, inNodeMask, recordShift, takeRecord } from './slabState'
+import { cacheNode, countSlab, freeSlab, refuse } from './slabs'
+
+const TWO_32 = 4294967296
+
+/** What a new cache is asked for; checked. */
+export interface CacheRequest {
+  readonly name: Uint8Array
+  /** Bytes of an object. */
+  readonly size: number
+  /** The alignment asked for. */
+  readonly wishedAlign: number
+  /** The alignment that follows from it. */
+  readonly align: number
+  /** SLAB_ flags, those of the boot parameter included. */
+  readonly flags: number
+  readonly ctor: Ctor | null
+  readonly useroffset: number
+  readonly usersize: number
+}
+
+/**
+ * Finds or makes a cache. Returns its record; 0 when there is no memory for it, -1 when its objects fit
+ * into no block. `mergeable` is what to compare with the caches that exist, null for a cache of its own.
+ */
+export function createCache(c: SlabContext, request: CacheRequest, mayMerge: boolean): number {
+  if (mayMerge && c.merging && request.ctor === null && request.usersize === 0) {
+    const found = findMergeable(c, request)
+    if (found !== 0) return found
+  }
+  const layout = layoutOf(c, request)
+  if (layout === null) return -1
+  const words = c.words
+  const owner = words[SLAB_CACHE_CACHE]!
+  const descriptor = allocObject(c, owner, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE, 0)
+  if (descriptor === 0) return 0
+  const cache = makeRecord(c, request, layout)
+  if (cache === 0 || !takeNodeObjects(c, cache)) {
+    if (cache !== 0) dropRecord(c, cache)
+    freeObject(c, slabAt(c, descriptor), descriptor)
+    return 0
+  }
+  storeAddress(words, cache + CACHE_DESCRIPTOR, descriptor)
+  enterCache(words, cache, 1)
+  return cache
+}
+
+/** The layout that a request gets on this machine. */
+export function layoutOf(c: SlabContext, request: CacheRequest): ObjectLayout | null {
+  const { flags, size, align, ctor } = request
+  const policy = {
+    minOrder: c.minOrder,
+    maxOrder: c.maxOrder,
+    minObjects: c.minObjects,
+    cpus: c.source.nrCpus,
+  }
+  return layOut(flags, size, align, ctor !== null, c.debug?.noHigherOrder === true, policy)
+}
+
+/** Enters a cache into the list of caches, as the newest. */
+export function enterCache(words: Int32Array, cache: number, refcount: number): void {
+  words[cache + CACHE_REFCOUNT] = refcount
+  words[SLAB_NR_CACHES]! += 1
+  listAddHead(words, SLAB_CACHES, cache)
+}
+
+/** Writes the record of a cache that is on no list and has no descriptors yet; 0 when the state is full. */
+export function makeRecord(c: SlabContext, request: CacheRequest, layout: ObjectLayout): number {
+  const words = c.words
+  const bytes = 4096 * 2 ** Math.max(layout.order, layout.minOrder)
+  const granule = 31 - Math.clz32(lowestBit(layout.size | layout.pad))
+  const liveWords = Math.ceil(bytes / 2 ** granule / 32)
+  const starts = takeRecord(words, recordShift(liveWords))
+  if (starts === 0) return 0
+  const cache = takeCacheWords(words)
+  if (cache === 0) {
+    giveRecord(words, recordShift(liveWords), starts)
+    return 0
+  }
+  const { flags, size } = layout
+  const checked = SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER | SLAB_TRACE
+  words[cache + CACHE_FLAGS] = (flags & checked) === 0 ? flags | __CMPXCHG_DOUBLE : flags
+  words[cache + CACHE_SIZE] = size
+  words[cache + CACHE_OBJECT_SIZE] = request.size
+  words[cache + CACHE_INUSE] = layout.inuse
+  words[cache + CACHE_OFFSET] = layout.offset
+  words[cache + CACHE_ALIGN] = request.align
+  words[cache + CACHE_PAD] = layout.pad
+  words[cache + CACHE_RED_LEFT_PAD] = layout.redLeftPad
+  words[cache + CACHE_ORDER] = layout.order
+  words[cache + CACHE_OBJECTS] = layout.objects
+  words[cache + CACHE_MIN_ORDER] = layout.minOrder
+  words[cache + CACHE_MIN_OBJECTS] = layout.minObjects
+  words[cache + CACHE_ALLOC_FLAGS] = layout.allocFlags
+  words[cache + CACHE_MIN_PARTIAL] = minPartial(size)
+  setCpuPartial(words, cache, cpuPartial(size, (flags & SLAB_DEBUG_FLAGS) !== 0))
+  words[cache + CACHE_USEROFFSET] = request.useroffset
+  words[cache + CACHE_USERSIZE] = request.usersize
+  words[cache + CACHE_DEFRAG_RATIO] = 1000
+  words[cache + CACHE_GRANULE] = granule
+  words[cache + CACHE_STARTS] = starts
+  words[cache + CACHE_RECORD_SHIFT] = recordShift(SLAB_LIVE + liveWords)
+  words[cache + CACHE_ID] = words[SLAB_NEXT_ID]!
+  words[SLAB_NEXT_ID]! += 1
+  if (c.hardening !== null) {
+    const [lo, hi] = c.hardening.secret(c)
+    words[cache + CACHE_SECRET] = lo
+    words[cache + CACHE_SECRET + 1] = hi
+  }
+  if (request.ctor !== null) {
+    words[cache + CACHE_STATE] = CACHE_HAS_CTOR
+    c.ctors.set(words[cache + CACHE_ID]!, request.ctor)
+  }
+  markStarts(words, starts, granule, size, layout)
+  storeName(words, cache, request.name)
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    listInit(words, cacheNode(words, cache, id) + SLAB_NODE_PARTIAL)
+    listInit(words, cacheNode(words, cache, id) + SLAB_NODE_FULL)
+  }
+  return cache
+}
+
+/** Sets how many objects a CPU may hold in partial slabs. */
+export function setCpuPartial(words: Int32Array, cache: number, objects: number): void {
+  words[cache + CACHE_CPU_PARTIAL] = objects
+  words[cache + CACHE_CPU_PARTIAL_SLABS] = Math.ceil((2 * objects) / words[cache + CACHE_OBJECTS]!)
+}
+
+function lowestBit(value: number): number {
+  return value & -value
+}
+
+function markStarts(
+  words: Int32Array,
+  starts: number,
+  granule: number,
+  size: number,
+  layout: ObjectLayout,
+): void {
+  const objects = Math.max(layout.objects, layout.minObjects)
+  for (let i = 0; i < objects; i++) {
+    const bit = (i * size + layout.pad) / 2 ** granule
+    words[starts + (bit >> 5)]! |= 1 << (bit & 31)
+  }
+}
+
+/** All-zero words for a cache with the records of its CPUs and nodes; 0 when the state is full. */
+function takeCacheWords(words: Int32Array): number {
+  const free = words[SLAB_FREE_CACHES]!
+  const length = cacheWords(words)
+  const cache = free !== 0 ? free : cutWords(words, (length + 15) & -16)
+  if (cache === 0) return 0
+  if (free !== 0) {
+    words[SLAB_FREE_CACHES] = words[free + CACHE_NEXT]!
+    words[free + CACHE_NEXT] = 0
+  }
+  words[cache + CACHE_CPUS] = cache + CACHE_WORDS
+  words[cache + CACHE_NODES] = cache + CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
+  return cache
+}
+
+function cacheWords(words: Int32Array): number {
+  return (
+    CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS + words[SLAB_NR_NODES]! * SLAB_NODE_WORDS
+  )
+}
+
+function dropRecord(c: SlabContext, cache: number): void {
+  const words = c.words
+  const starts = words[cache + CACHE_STARTS]!
+  giveRecord(words, startsShift(words, cache), starts)
+  c.ctors.delete(words[cache + CACHE_ID]!)
+  words.fill(0, cache, cache + cacheWords(words))
+  words[cache + CACHE_NEXT] = words[SLAB_FREE_CACHES]!
+  words[SLAB_FREE_CACHES] = cache
+}
+
+function startsShift(words: Int32Array, cache: number): number {
+  const order = Math.max(words[cache + CACHE_ORDER]!, words[cache + CACHE_MIN_ORDER]!)
+  return recordShift(Math.ceil((4096 * 2 ** order) / 2 ** words[cache + CACHE_GRANULE]! / 32))
+}
+
+// ---- Node states ----
+
+/** Takes the descriptor of a cache on each node; false, with none taken, when there is no memory. */
+export function takeNodeObjects(c: SlabContext, cache: number): boolean {
+  const words = c.words
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    if (!inNodeMask(words, id)) continue
+    const object = allocObject(c, words[SLAB_NODE_CACHE]!, GFP_KERNEL, id, 0)
+    if (object === 0) {
+      giveNodeObjects(c, cache)
+      return false
+    }
+    useNode(words, cache, id, object)
+  }
+  return true
+}
+
+/** Lets a cache use a node, with its descriptor there. */
+export function useNode(words: Int32Array, cache: number, id: number, object: number): void {
+  const node = cacheNode(words, cache, id)
+  words[node + SLAB_NODE_USED] = 1
+  storeAddress(words, node + SLAB_NODE_OBJECT, object)
+}
+
+function giveNodeObjects(c: SlabContext, cache: number): void {
+  const words = c.words
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    const node = cacheNode(words, cache, id)
+    if (words[node + SLAB_NODE_USED] === 0) continue
+    words[node + SLAB_NODE_USED] = 0
+    const object = loadAddress(words, node + SLAB_NODE_OBJECT)
+    if (object !== 0) freeObject(c, slabAt(c, object), object)
+  }
+}
+
+/** Writes an address into two words. */
+export function storeAddress(words: Int32Array, at: number, address: number): void {
+  words[at] = (address % TWO_32) | 0
+  words[at + 1] = Math.floor(address / TWO_32)
+}
+
+/** The address in two words. */
+export function loadAddress(words: Int32Array, at: number): number {
+  return words[at + 1]! * TWO_32 + (words[at]! >>> 0)
+}
+
+// ---- Ending ----
+
+/**
+ * Drops one name of a cache; the last one ends the cache, which frees its slabs and descriptors.
+ * @throws KernelBug when objects are left; then the cache stays, and nothing is allocated from it any more.
+ */
+export function destroyCache(c: SlabContext, cache: number): void {
+  const words = c.words
+  if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) {
+    throw refuse(c, 'CACHE_DESTROYED', `cache ${formatName(words, cache)} is destroyed already`)
+  }
+  words[cache + CACHE_REFCOUNT]! -= 1
+  if (words[cache + CACHE_REFCOUNT] !== 0) return
+  words[cache + CACHE_STATE]! |= CACHE_GONE
+  flushCache(c, cache)
+  if (!freeEmptySlabs(c, cache)) {
+    const name = formatName(words, cache)
+    const report = c.log.busyCache(c, cache)
+    const error = refuse(c, 'CACHE_BUSY', `cache ${name} still has objects`)
+    throw Object.assign(error, { report: [...report, ...error.report] })
+  }
+  listRemove(words, cache)
+  words[SLAB_NR_CACHES]! -= 1
+  words[cache + CACHE_STATE]! |= CACHE_WAITS
+  if (words[cache + CACHE_RCU_SLABS] === 0) buryCache(c, cache)
+}
+
+/** Gives the last of a cache back: its descriptors and its record. */
+export function buryCache(c: SlabContext, cache: number): void {
+  giveNodeObjects(c, cache)
+  const descriptor = loadAddress(c.words, cache + CACHE_DESCRIPTOR)
+  dropRecord(c, cache)
+  if (descriptor !== 0) freeObject(c, slabAt(c, descriptor), descriptor)
+}
+
+/** Frees the empty slabs of all nodes; false when others are left. */
+function freeEmptySlabs(c: SlabContext, cache: number): boolean {
+  const words = c.words
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    const node = cacheNode(words, cache, id)
+    const empty: number[] = []
+    const head = node + SLAB_NODE_PARTIAL
+    for (let slab = words[head]!; slab !== head; ) {
+      const next = words[slab]!
+      if (words[slab + SLAB_INUSE] === 0) {
+        removePartial(words, cache, slab)
+        countSlab(words, cache, slab, -1)
+        empty.push(slab)
+      }
+      slab = next
+    }
+    for (const slab of empty.reverse()) freeSlab(c, cache, slab)
+    if (words[node + SLAB_NODE_NR_PARTIAL] !== 0 || words[node + SLAB_NODE_NR_SLABS] !== 0) {
+      return false
+    }
+  }
+  return true
+}

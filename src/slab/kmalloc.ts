@@ -1,0 +1,277 @@
+/** kmalloc: memory of any size, from caches of fixed sizes and straight from the pages. Source: spec/slab.md §5, §14. */
+
+import { checkInteger, OutOfMemory } from '../base/errors'
+import { NUMA_NO_NODE, type VirtAddr } from '../base/units'
+import type { Pages } from '../buddy/pageSource'
+import { __GFP_DMA, __GFP_RECLAIMABLE, __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
+import {
+  CACHE_FLAGS,
+  CACHE_INUSE,
+  CACHE_OBJECT_SIZE,
+  CACHE_SIZE,
+  SLAB_CACHE,
+  SLAB_KMALLOC as SLAB_KMALLOC_TABLE,
+} from '../state/slabSchema'
+import { encodeName } from './cacheName'
+import { createCache } from './caches'
+import { checkMask, checkNodeHint } from './checks'
+import type { SlabContext } from './context'
+import {
+  SLAB_CACHE_DMA,
+  SLAB_KMALLOC,
+  SLAB_POISON,
+  SLAB_RECLAIM_ACCOUNT,
+  SLAB_RED_ZONE,
+  SLAB_STORE_USER,
+  SLAB_TYPESAFE_BY_RCU,
+} from './flags'
+import {
+  KMALLOC_DMA,
+  KMALLOC_INDEXES,
+  KMALLOC_MAX_CACHE_SIZE,
+  KMALLOC_NORMAL,
+  KMALLOC_RECLAIM,
+  kmallocClassSize,
+  kmallocIndex,
+  kmallocKind,
+  kmallocName,
+  kmallocSlot,
+} from './kmallocClass'
+import { allocLarge, freeLarge, largeSize } from './large'
+import { objectAlign } from './objectLayout'
+import { allocObject, checkLive, freeFast, freeObject, slabAt, takeFast } from './objects'
+import { type SlabAllocator, slabAllocator } from './slabAllocator'
+import { isDebugCache, refuse } from './slabs'
+
+/** What a request for 0 bytes gets: an address that nothing lies at. Freeing it does nothing. */
+export const ZERO_SIZE_PTR = 16 as VirtAddr
+
+/** Masks with one of these bits go to other caches than most, or need zeroing. */
+const NOT_NORMAL = __GFP_DMA | __GFP_RECLAIMABLE | __GFP_ZERO
+
+/**
+ * The kmalloc family: memory by size. What it returns belongs to the caller until `kfree`; it is aligned to
+ * 8 bytes, to its size for powers of two up to 8192, and to pages above.
+ *
+ * ```ts
+ * const heap = new Kmalloc(pages)
+ * const p = heap.kmalloc(100, GFP_KERNEL)
+ * if (p !== null) heap.kfree(p)
+ * ```
+ */
+export class Kmalloc {
+  /** What the caches of the machine share. */
+  readonly slabs: SlabAllocator
+  private readonly context: SlabContext
+  /** Records of the normal caches by the 8 bytes that a request ends in: for sizes up to 192. */
+  private readonly small: Int32Array
+  /** Records of the normal caches by index. */
+  private readonly normal: Int32Array
+
+  /**
+   * Makes the kmalloc caches of a machine, unless it has them.
+   * @throws InvalidArgument for pages without content; OutOfMemory when there is no memory for descriptors.
+   */
+  constructor(from: SlabAllocator | Pages) {
+    this.slabs = slabAllocator(from)
+    const c = this.slabs.context
+    this.context = c
+    if (c.words[SLAB_KMALLOC_TABLE + 3] === 0) makeKmallocCaches(c)
+    this.normal = c.words.slice(SLAB_KMALLOC_TABLE, SLAB_KMALLOC_TABLE + 14)
+    this.small = Int32Array.from({ length: 25 }, (_, i) => this.normal[kmallocIndex(i * 8)]!)
+  }
+
+  /**
+   * Allocates `size` bytes.
+   * @param size 0 gives {@link ZERO_SIZE_PTR}; more than 4 MiB can not be had.
+   * @param gfp what the caller needs and may do.
+   * @param node where the memory should lie; anywhere near when not given.
+   * @returns the address, or null when there is no memory.
+   */
+  kmalloc(size: number, gfp: number = GFP_KERNEL, node: number = NUMA_NO_NODE): VirtAddr | null {
+    if (node === NUMA_NO_NODE && (gfp & NOT_NORMAL) === 0 && (size | 0) === size) {
+      const cache =
+        size <= 192 ? this.small[(size + 7) >>> 3] : this.normal[32 - Math.clz32(size - 1)]
+      if (cache !== undefined && cache !== 0 && size > 0) {
+        const fast = takeFast(this.context, cache, gfp)
+        if (fast !== 0) return fast as VirtAddr
+      }
+    }
+    return allocLong(this.context, size, gfp, node)
+  }
+
+  /** Allocates `size` bytes filled with zero. */
+  kzalloc(size: number, gfp: number = GFP_KERNEL, node: number = NUMA_NO_NODE): VirtAddr | null {
+    return this.kmalloc(size, (gfp | __GFP_ZERO) >>> 0, node)
+  }
+
+  /** Allocates `count` times `size` bytes; null also when the product has more than 64 bits. */
+  kmallocArray(
+    count: number,
+    size: number,
+    gfp: number = GFP_KERNEL,
+    node: number = NUMA_NO_NODE,
+  ): VirtAddr | null {
+    const bytes = arrayBytes(count, size)
+    return bytes === null ? null : this.kmalloc(bytes, gfp, node)
+  }
+
+  /** Allocates `count` times `size` bytes filled with zero. */
+  kcalloc(
+    count: number,
+    size: number,
+    gfp: number = GFP_KERNEL,
+    node: number = NUMA_NO_NODE,
+  ): VirtAddr | null {
+    return this.kmallocArray(count, size, (gfp | __GFP_ZERO) >>> 0, node)
+  }
+
+  /**
+   * Makes the memory at `p` hold `size` bytes; its content is kept. It stays where it is if it holds them
+   * already; 0 bytes frees it.
+   * @returns where the memory is now; null when there is none, and then `p` is as it was.
+   */
+  krealloc(p: VirtAddr | null, size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return realloc(this, this.context, p, size, gfp)
+  }
+
+  /**
+   * Frees memory of this family, or an object of any cache. Null and {@link ZERO_SIZE_PTR} are nothing.
+   * @throws KernelBug, with nothing changed, for any other address.
+   */
+  kfree(p: VirtAddr | null): void {
+    if (p !== null && freeFast(this.context, 0, p)) return
+    freeAny(this.context, p)
+  }
+
+  /** Bytes that may be used at `p`: 0 for null and {@link ZERO_SIZE_PTR}. */
+  ksize(p: VirtAddr | null): number {
+    return usableSize(this.context, p)
+  }
+}
+
+/** The product of two counts of bytes; null when it has more than 64 bits. */
+export function arrayBytes(count: number, size: number): number | null {
+  checkInteger('count', count, 0, Number.MAX_SAFE_INTEGER)
+  checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
+  const bytes = count * size
+  return bytes < 2 ** 64 ? bytes : null
+}
+
+function allocLong(c: SlabContext, size: number, gfp: number, node: number): VirtAddr | null {
+  if (!(size >= 0 && Number.isInteger(size))) checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
+  checkMask(gfp)
+  checkNodeHint(c, node)
+  if (size === 0) return ZERO_SIZE_PTR
+  const large = size > KMALLOC_MAX_CACHE_SIZE
+  const cache = large ? 0 : kmallocCache(c.words, size, gfp)
+  const p = large ? allocLarge(c, size, gfp, node) : allocObject(c, cache, gfp, node, size)
+  if (c.trace !== null) {
+    const bytes = large
+      ? 4096 * 2 ** Math.ceil(Math.log2(size / 4096))
+      : c.words[cache + CACHE_SIZE]!
+    c.trace.kmalloc(p, size, bytes, gfp, node)
+  }
+  return p === 0 ? null : (p as VirtAddr)
+}
+
+/** The cache that a request for `size` bytes, 1 to 8192, goes to. */
+export function kmallocCache(words: Int32Array, size: number, gfp: number): number {
+  return words[SLAB_KMALLOC_TABLE + kmallocSlot(kmallocKind(gfp), kmallocIndex(size))]!
+}
+
+/** True for what stands for no memory. */
+function isNothing(p: number | null): boolean {
+  return p === null || (p >= 0 && p <= ZERO_SIZE_PTR)
+}
+
+/** Frees by address alone. */
+export function freeAny(c: SlabContext, p: number | null): void {
+  if (isNothing(p)) {
+    c.trace?.kfree(p ?? 0)
+    return
+  }
+  const address = p as number
+  const slab = slabAt(c, address)
+  if (slab === 0) {
+    freeLarge(c, address)
+    c.trace?.kfree(address)
+    return
+  }
+  c.trace?.kfree(address)
+  freeObject(c, slab, address)
+}
+
+function usableSize(c: SlabContext, p: number | null): number {
+  if (isNothing(p)) return 0
+  const words = c.words
+  const address = p as number
+  const slab = slabAt(c, address)
+  if (slab === 0) {
+    const size = largeSize(c, address)
+    if (size === 0) checkAllocated(c, address)
+    return size
+  }
+  const cache = words[slab + SLAB_CACHE]!
+  if (!isDebugCache(words, cache)) checkLive(c, slab, address)
+  const flags = words[cache + CACHE_FLAGS]!
+  if ((flags & (SLAB_RED_ZONE | SLAB_POISON)) !== 0) return words[cache + CACHE_OBJECT_SIZE]!
+  if ((flags & (SLAB_TYPESAFE_BY_RCU | SLAB_STORE_USER)) !== 0) return words[cache + CACHE_INUSE]!
+  return words[cache + CACHE_SIZE]!
+}
+
+function checkAllocated(c: SlabContext, address: number): void {
+  throw refuse(c, 'NOT_ALLOCATED', `nothing is allocated at 0x${address.toString(16)}`)
+}
+
+function realloc(
+  heap: Kmalloc,
+  c: SlabContext,
+  p: VirtAddr | null,
+  size: number,
+  gfp: number,
+): VirtAddr | null {
+  checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
+  checkMask(gfp)
+  const usable = usableSize(c, p)
+  if (size === 0) {
+    heap.kfree(p)
+    return ZERO_SIZE_PTR
+  }
+  if (p !== null && usable >= size) {
+    const zero = c.initOnAlloc || (gfp & __GFP_ZERO) !== 0
+    if (zero) c.ram.fill(p - c.directMap + size, usable - size, 0)
+    return p
+  }
+  const moved = heap.kmalloc(size, gfp)
+  if (moved === null) return null
+  if (p !== null && usable > 0) c.ram.copy(moved - c.directMap, p - c.directMap, usable)
+  heap.kfree(p)
+  return moved
+}
+
+/** Makes the kmalloc caches, by kind and size. */
+function makeKmallocCaches(c: SlabContext): void {
+  const flags = [0, SLAB_RECLAIM_ACCOUNT, SLAB_CACHE_DMA]
+  for (const kind of [KMALLOC_NORMAL, KMALLOC_RECLAIM, KMALLOC_DMA]) {
+    for (const index of KMALLOC_INDEXES) {
+      const size = kmallocClassSize(index)
+      const text = kmallocName(kind, index)
+      const asked = SLAB_KMALLOC | flags[kind]!
+      const wishedAlign = (size & (size - 1)) === 0 ? size : 0
+      const request = {
+        name: encodeName(text),
+        size,
+        wishedAlign,
+        align: objectAlign(0, wishedAlign, size),
+        flags: c.debug?.cacheFlags(c, text, asked) ?? asked,
+        ctor: null,
+        useroffset: 0,
+        usersize: size,
+      }
+      const cache = createCache(c, request, false)
+      if (cache <= 0) throw new OutOfMemory(`no memory for the cache ${text}`)
+      c.words[SLAB_KMALLOC_TABLE + kmallocSlot(kind, index)] = cache
+    }
+  }
+}

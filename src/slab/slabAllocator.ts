@@ -1,0 +1,93 @@
+/** The slab allocator of a machine: what its caches share. */
+
+import { checkInteger, InvalidArgument } from '../base/errors'
+import { type Pages, pageSource } from '../buddy/pageSource'
+import type { PageSource } from '../page/pageSource'
+import { SLAB_WORDS_USED } from '../state/slabSchema'
+import { bootstrap, cachesOf, nodeOnline, setNode } from './bootstrap'
+import { decidePlain, type SlabContext, type SlabFaults, type SlabTrace } from './context'
+import { newSlabContext, type SlabOptions } from './options'
+import { flushCache, shrinkNodes } from './partial'
+
+const allocators = /* @__PURE__ */ new WeakMap<PageSource, SlabAllocator>()
+
+/**
+ * What the caches of one machine share. `SlabCache` and `Kmalloc` make one with default options for the
+ * pages that they are given, the first time; to choose options, make it before them.
+ *
+ * ```ts
+ * const pages = new BuddyAllocator({ ram: new PhysicalMemory({ size: 64 * MiB }) })
+ * const slabs = new SlabAllocator(pages, { merge: false })
+ * const heap = new Kmalloc(slabs)
+ * ```
+ */
+export class SlabAllocator {
+  /** The allocator's inside, for the library's own layers. @internal */
+  readonly context: SlabContext
+
+  /**
+   * Makes the slab allocator of a machine: a page of each node and one more go to the descriptors of caches.
+   * @throws InvalidArgument for wrong options, pages without content, and pages that have one already;
+   * OutOfMemory when there are no pages.
+   */
+  constructor(pages: Pages, options: SlabOptions = {}) {
+    const source = pageSource(pages)
+    if (allocators.has(source)) {
+      throw new InvalidArgument('pages', pages, 'pages without a slab allocator')
+    }
+    const c = newSlabContext(source, options)
+    for (let id = 0; id < source.nrNodes; id++) {
+      const used = options.nodes?.includes(id) ?? source.hasMemory(id)
+      if (used) setNode(c.words, id)
+    }
+    this.context = c
+    bootstrap(c)
+    allocators.set(source, this)
+  }
+
+  /** The state, a word for each column of the schema: for texts and for saving. */
+  get words(): Int32Array {
+    return this.context.words
+  }
+
+  /** Words of the state in use: the others are 0. */
+  get wordsUsed(): number {
+    return this.context.words[SLAB_WORDS_USED]!
+  }
+
+  /** Listens to the slab events; null stops that. One listener at a time. */
+  setTrace(trace: SlabTrace | null): void {
+    this.context.trace = trace
+    decidePlain(this.context)
+  }
+
+  /** Makes allocations fail on purpose; null stops that. */
+  setFaults(faults: SlabFaults | null): void {
+    this.context.faults = faults
+    decidePlain(this.context)
+  }
+
+  /**
+   * Lets caches use the memory of a node that had none before. Each cache gets a descriptor for it.
+   * @returns false when there is no memory for descriptors; the node is not used then.
+   */
+  nodeOnline(node: number): boolean {
+    checkInteger('node', node, 0, this.context.source.nrNodes - 1)
+    return nodeOnline(this.context, node)
+  }
+
+  /** Gives back what caches keep of free memory, as before a node loses its memory. */
+  shrinkAll(): void {
+    const c = this.context
+    for (const cache of cachesOf(c.words)) {
+      flushCache(c, cache)
+      shrinkNodes(c, cache)
+    }
+  }
+}
+
+/** The slab allocator of these pages; made with default options the first time. */
+export function slabAllocator(from: SlabAllocator | Pages): SlabAllocator {
+  if (from instanceof SlabAllocator) return from
+  return allocators.get(pageSource(from)) ?? new SlabAllocator(from)
+}
