@@ -14,6 +14,7 @@ import {
   splitPage,
   type ZoneState,
 } from 'kmem'
+import { PRISTINE_NODE, slabMachine } from './machine'
 import {
   count,
   firstDifference,
@@ -22,12 +23,10 @@ import {
   skippedOutcome,
   stateText,
 } from './outcome'
+import { type Answer, gfp, num, type Row } from './row'
+import { isSlabCall, SlabPlayer } from './slabCalls'
 
-/** One row of a recording, as parsed from its line. */
-export interface Row {
-  readonly call?: string
-  readonly [field: string]: unknown
-}
+export type { Row } from './row'
 
 /** What a slot holds: how it was allocated, and what the library answered. */
 interface Held {
@@ -36,7 +35,7 @@ interface Held {
   readonly size: number
 }
 
-type Handler = (player: Player, row: Row) => Record<string, unknown>
+type Handler = (player: Player, row: Row) => Answer
 
 /** The calls that the player knows, each with the fields that it answers. */
 const HANDLERS: Readonly<Record<string, Handler>> = {
@@ -101,30 +100,39 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
  */
 export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): Outcome {
   const body = rows.filter((row) => row.call !== undefined && row.call !== 'label')
-  const unknown = body.find((row) => !Object.hasOwn(HANDLERS, String(row.call)))
+  const unknown = body.find((row) => !isKnown(String(row.call)))
   if (unknown !== undefined) {
     return skippedOutcome(`has ${unknown.call} calls, which the library lacks so far`, body.length)
   }
-  const zones = start ?? recordedState(body[0])
+  const slabs = body.some((row) => isSlabCall(String(row.call)))
+  const recorded = body.map(recordedState).find((zones) => zones !== null)
+  const zones = start ?? recorded ?? (slabs ? PRISTINE_NODE : null)
   if (zones === null) return skippedOutcome('has no node_state to start from', body.length)
   const cpus = typeof rows[0]?.cpus === 'number' ? rows[0].cpus : 1
   const outcome = newOutcome()
-  const player = new Player(zones, cpus)
+  const player = new Player(zones, cpus, slabs)
   body.forEach((row, index) => {
     const difference = player.play(row)
     count(outcome, difference === null, () =>
-      describe(body, index, String(difference), new Player(zones, cpus)),
+      describe(body, index, String(difference), new Player(zones, cpus, slabs)),
     )
   })
   return outcome
 }
 
+function isKnown(call: string): boolean {
+  return Object.hasOwn(HANDLERS, call) || isSlabCall(call)
+}
+
 class Player {
   readonly pages: BuddyAllocator
+  private readonly slabs: SlabPlayer | null
   private readonly slots = new Map<number, Held>()
 
-  constructor(zones: readonly ZoneState[], cpus: number) {
-    this.pages = loadZones(zones, { cpus })
+  /** Plays on a machine of the zones; one with a slab layer when `slabs`. */
+  constructor(zones: readonly ZoneState[], cpus: number, slabs: boolean) {
+    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus)) : null
+    this.pages = this.slabs?.machine.pages ?? loadZones(zones, { cpus })
   }
 
   hold(slot: number, pfn: Pfn | null, size: number): void {
@@ -143,7 +151,8 @@ class Player {
     try {
       // The recording kernel folded its counters before each call.
       foldCounters(this.pages)
-      const answer = HANDLERS[String(row.call)]?.(this, row) ?? {}
+      const handler = HANDLERS[String(row.call)]
+      const answer = handler?.(this, row) ?? this.slabs?.play(row) ?? {}
       const recorded = Object.fromEntries(Object.keys(answer).map((field) => [field, row[field]]))
       return firstDifference(answer, recorded)
     } catch (error) {
@@ -188,14 +197,4 @@ function recordedText(title: string, rows: readonly Row[], index: number): strin
 
 function recordedState(row: Row | undefined): readonly ZoneState[] | null {
   return row?.call === 'node_state' && Array.isArray(row.zones) ? row.zones : null
-}
-
-function num(row: Row, field: string): number {
-  const value = row[field]
-  if (typeof value !== 'number') throw new TypeError(`${field} is ${value}, not a number`)
-  return value
-}
-
-function gfp(row: Row): number {
-  return Number.parseInt(String(row.gfp), 16)
 }

@@ -1,6 +1,6 @@
 /**
  * Many objects in one call. What comes out is the same as one by one; what goes in is grouped by slab, so that
- * a slab changes its list once for a group.
+ * a slab changes its list once for a group. All are freed or none (DIFF-34).
  *
  * Source: spec/slab.md §12.
  */

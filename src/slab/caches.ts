@@ -3,7 +3,8 @@
  *
  * A cache has two kinds of descriptors, which are objects of caches themselves: one of `kmem_cache`, and on
  * each node one of `kmem_cache_node`. They take memory as a kernel's do, so that the pages that are left are
- * the same; what the library knows of a cache is in the state.
+ * the same; what the library knows of a cache is in the state. What else a kernel allocates for a cache, its
+ * name above all, takes no memory here (DIFF-31).
  *
  * CACHE-1: all caches are on the list of caches, newest first, with the geometry that follows from their
  *          flags, sizes and alignment.

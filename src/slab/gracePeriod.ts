@@ -1,6 +1,6 @@
 /**
  * Grace periods: slabs of SLAB_TYPESAFE_BY_RCU caches stay readable for a while after they were given up. When a
- * period ends is for the user to tell: there are no readers here that could be waited for.
+ * period ends is for the user to tell: there are no readers here that could be waited for (DIFF-33).
  *
  * Source: spec/slab.md §6.1, §11, §25.
  */

@@ -1,19 +1,25 @@
-/** Requests that are larger than any kmalloc cache: whole blocks of pages. Source: spec/slab.md §14.2. */
+/**
+ * Requests that are larger than any kmalloc cache: whole blocks of pages. They are marked as slabs, so that the
+ * page allocator does not free them behind our back (DIFF-32).
+ *
+ * Source: spec/slab.md §14.2.
+ */
 
-import { getOrder, PAGE_SIZE } from '../base/units'
+import { getOrder, MAX_ORDER, PAGE_SIZE } from '../base/units'
 import { __GFP_COMP, __GFP_ZERO, GFP_SLAB_BUG_MASK } from '../page/gfp'
 import { NODE_SLAB_UNRECLAIMABLE, SLAB_FRAMES } from '../state/slabSchema'
 import type { SlabContext } from './context'
+import { KMALLOC_MAX_SIZE } from './kmallocClass'
 import { frameWord } from './objects'
 import { nodeCounters } from './slabState'
 import { dropBadBits, refuse, takePages } from './slabs'
 
 /** Allocates a block that holds `size` bytes: its kernel address, or 0. */
 export function allocLarge(c: SlabContext, size: number, gfp: number, node: number): number {
-  const order = getOrder(size)
+  const order = size > KMALLOC_MAX_SIZE ? MAX_ORDER : getOrder(size)
   let mask = (gfp & GFP_SLAB_BUG_MASK) === 0 ? gfp : dropBadBits(c, gfp)
   if (c.initOnAlloc) mask |= __GFP_ZERO
-  const pfn = takePages(c, mask | __GFP_COMP, Math.min(order, 11), node)
+  const pfn = takePages(c, mask | __GFP_COMP, order, node)
   if (pfn < 0) return 0
   const words = c.words
   words[SLAB_FRAMES + pfn] = -1 - order

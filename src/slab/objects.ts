@@ -5,6 +5,8 @@
  *     allocate:  CPU's free objects -> the slab's own -> CPU's partial list -> node's list -> new slab
  *     free:      to the CPU's free objects, if it is the CPU's slab; else to the slab's own
  *
+ * What is wrong is refused in all caches, not in those with checks only (DIFF-30).
+ *
  * Source: spec/slab.md §7, §8.
  */
 
