@@ -142,6 +142,7 @@ export type {
 } from './ram/memoryMap'
 export { type GrowListener, PhysicalMemory } from './ram/physicalMemory'
 export type { RamAccess } from './ram/ramAccess'
+export { attachSlabs, findCache, slabStateHash } from './slab/attach'
 export {
   type CacheNodeState,
   type CacheState,

@@ -19,6 +19,8 @@ export interface SlabLogOps {
   badGfp(c: SlabContext, bad: number, gfp: number): void
   /** A warning with these lines in its frame; `once` ones come only the first time. */
   warn(c: SlabContext, place: string, lines: readonly string[]): void
+  /** A cache could not be made. */
+  createFailed(c: SlabContext, name: string, errno: number, panic: boolean): void
   /** A cache with objects could not be destroyed; returns the lines of the reports. */
   busyCache(c: SlabContext, cache: number): readonly string[]
   /** Something was refused that a kernel would not have noticed, or only with checks; returns the report. */
@@ -58,6 +60,26 @@ export interface SlabHardening {
   order(c: SlabContext, cache: number, objects: number): readonly number[] | null
 }
 
+/** Who allocated or freed an object, as a debug cache remembers it. */
+export interface ObjectTrack {
+  /** Address that stands for the caller, as it lies in memory; 0 when nobody was remembered. */
+  readonly address: bigint
+  /** Its name; '' for address 0. */
+  readonly label: string
+  /** Number of its stack; 0 for none. */
+  readonly handle: number
+  /** The stack, innermost frame first. */
+  readonly stack: readonly string[]
+  /** When it was, 0 for never, and how long ago that is. jiffies */
+  readonly when: number
+  readonly age: number
+  readonly cpu: number
+  readonly pid: number
+}
+
+/** Which track of an object: that of its allocation, or that of its last free. */
+export type TrackKind = 0 | 1
+
 /**
  * What debug caches do otherwise than others: those with one of SLAB_DEBUG_FLAGS. Objects are named by
  * their distance from the start of their slab.
@@ -78,14 +100,28 @@ export interface SlabDebugOps {
    * for, 0 elsewhere.
    */
   alloc(c: SlabContext, cache: number, gfp: number, node: number, size: number): number
-  /** Frees objects of one slab of a debug cache, linked as a chain from `head` to `tail`. */
+  /** Throws, with nothing changed, when freeing the object would throw. */
+  check(c: SlabContext, cache: number, slab: number, offset: number): void
+  /** Frees objects of one slab of a debug cache: the first becomes the slab's first free object. */
   free(c: SlabContext, cache: number, slab: number, offsets: readonly number[]): void
   /** Looks at a slab that is about to go back. */
   discard(c: SlabContext, slab: number): void
+  /** Throws what was found in slabs that went back. Ends each call that may have given some back. */
+  settle(c: SlabContext): void
   /** Checks a whole cache; returns the slabs looked at. */
   validate(c: SlabContext, cache: number): number
-  /** Takes note of the bug and tells whether to throw: the error, or null to go on as the kernel would. */
-  stop(c: SlabContext, code: string, message: string): KernelBug | null
+  /** What to throw for a bug that the log has told of; null to go on as the kernel would. */
+  stop(c: SlabContext, code: string, message: string, report: readonly string[]): KernelBug | null
+  /** Writes who allocated and freed the object at an address, if it is one and that is known. */
+  printTracks(c: SlabContext, slab: number, address: number): void
+  /** Who allocated or freed an object; null in caches that do not remember. */
+  track(
+    c: SlabContext,
+    cache: number,
+    slab: number,
+    offset: number,
+    kind: TrackKind,
+  ): ObjectTrack | null
 }
 
 /** The slab layer's view of its state. Offsets that change are in `words`; fields are copies or hooks. */

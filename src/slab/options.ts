@@ -40,13 +40,17 @@ export interface SlabOptions {
   readonly shared?: boolean
 }
 
-/** A context over a new state. */
-export function newSlabContext(source: PageSource, options: SlabOptions): SlabContext {
+/** A context over a state: a new one when none is given. */
+export function newSlabContext(
+  source: PageSource,
+  options: SlabOptions,
+  words: Int32Array = newSlabState(source, options.shared === true),
+): SlabContext {
   const { minOrder = 0, maxOrder = 3, minObjects = 0 } = options
   checkInteger('minOrder', minOrder, 0, 10)
   checkInteger('maxOrder', maxOrder, 0, 10)
   checkInteger('minObjects', minObjects, 0, 32767)
-  return new SlabContext(newSlabState(source, options.shared === true), source, {
+  return new SlabContext(words, source, {
     layout: options.layout ?? LAYOUT_FLAT,
     log: options.log ?? silentSlabLog,
     debug: options.debug ?? null,

@@ -10,6 +10,7 @@ export const silentSlabLog: SlabLogOps = /* @__PURE__ */ Object.freeze({
   outOfMemory() {},
   badGfp() {},
   warn() {},
+  createFailed() {},
   busyCache: () => [],
   refused: (_c: SlabContext, text: string) => [text],
 })

@@ -5,7 +5,7 @@ import { type Pages, pageSource } from '../buddy/pageSource'
 import type { PageSource } from '../page/pageSource'
 import { SLAB_WORDS_USED } from '../state/slabSchema'
 import { bootstrap, cachesOf, nodeOnline, setNode } from './bootstrap'
-import { decidePlain, type SlabContext, type SlabFaults, type SlabTrace } from './context'
+import { decidePlain, SlabContext, type SlabFaults, type SlabTrace } from './context'
 import { newSlabContext, type SlabOptions } from './options'
 import { flushCache, shrinkNodes } from './partial'
 
@@ -30,10 +30,15 @@ export class SlabAllocator {
    * @throws InvalidArgument for wrong options, pages without content, and pages that have one already;
    * OutOfMemory when there are no pages.
    */
-  constructor(pages: Pages, options: SlabOptions = {}) {
+  constructor(pages: Pages, options: SlabOptions | SlabContext = {}) {
     const source = pageSource(pages)
     if (allocators.has(source)) {
       throw new InvalidArgument('pages', pages, 'pages without a slab allocator')
+    }
+    if (options instanceof SlabContext) {
+      this.context = options
+      allocators.set(source, this)
+      return
     }
     const c = newSlabContext(source, options)
     for (let id = 0; id < source.nrNodes; id++) {
@@ -83,6 +88,7 @@ export class SlabAllocator {
       flushCache(c, cache)
       shrinkNodes(c, cache)
     }
+    c.debug?.settle(c)
   }
 }
 

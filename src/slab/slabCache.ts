@@ -17,13 +17,16 @@ import { encodeName, formatName } from './cacheName'
 import { createCache, destroyCache } from './caches'
 import { checkMask, checkNodeHint } from './checks'
 import type { Ctor, SlabContext } from './context'
-import { SLAB_DEBUG_FLAGS, SLAB_FLAGS_PERMITTED, SLAB_MEM_SPREAD } from './flags'
+import { SLAB_DEBUG_FLAGS, SLAB_FLAGS_PERMITTED, SLAB_MEM_SPREAD, SLAB_PANIC } from './flags'
 import { freeToCache } from './freeToCache'
 import { KMALLOC_MAX_SIZE } from './kmallocClass'
 import { objectAlign } from './objectLayout'
 import { allocObject, freeFast, takeFast } from './objects'
 import { flushCache, shrinkNodes } from './partial'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
+
+const ENOMEM = 12
+const EINVAL = 22
 
 /** What a new cache is asked for. */
 export interface SlabCacheOptions {
@@ -65,11 +68,11 @@ export class SlabCache {
    * @throws InvalidArgument for a wrong name, size, alignment or flag, and for checks without `debug`;
    * OutOfMemory when there is no memory for the cache.
    */
-  constructor(from: SlabAllocator | Pages, options: SlabCacheOptions | number) {
+  constructor(from: SlabAllocator | Pages, options: SlabCacheOptions | CacheRecord) {
     this.slabs = slabAllocator(from)
     this.context = this.slabs.context
-    if (typeof options === 'number') {
-      this.record = options
+    if (options instanceof CacheRecord) {
+      this.record = options.offset
       return
     }
     const record = create(this.context, options)
@@ -125,8 +128,11 @@ export class SlabCache {
 
   /** Gives empty slabs back to the pages. Returns whether slabs are left. */
   shrink(): boolean {
-    flushCache(this.context, this.record)
-    return shrinkNodes(this.context, this.record)
+    const c = this.context
+    flushCache(c, this.record)
+    const left = shrinkNodes(c, this.record)
+    c.debug?.settle(c)
+    return left
   }
 
   /**
@@ -135,6 +141,7 @@ export class SlabCache {
    */
   destroy(): void {
     destroyCache(this.context, this.record)
+    this.context.debug?.settle(this.context)
   }
 
   /** The name; of the first cache, when this one was merged into another. */
@@ -160,6 +167,16 @@ export class SlabCache {
   /** Whether objects are set up by a constructor. */
   get hasCtor(): boolean {
     return (this.context.words[this.record + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
+  }
+}
+
+/** A cache that exists, for the library's own layers. @internal */
+export class CacheRecord {
+  /** Offset of its record. */
+  readonly offset: number
+
+  constructor(offset: number) {
+    this.offset = offset
   }
 }
 
@@ -211,6 +228,8 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
     usersize,
   }
   const record = createCache(c, request, true)
+  const panic = (asked & SLAB_PANIC) !== 0
+  if (record <= 0) c.log.createFailed(c, options.name, record < 0 ? -EINVAL : -ENOMEM, panic)
   if (record < 0)
     throw new InvalidArgument('size', size, 'small enough for a block, with what is added')
   return record
