@@ -48,6 +48,7 @@ export function allocPages(
 ): number {
   const words = c.words
   const mask = scopedGfp(c, gfp)
+  if (c.faults?.failPage(mask, order)) return -1
   const highest = highestZone(c, mask)
   const type = requestType(c, mask)
   const list = zonelistFor(c, node, mask)

@@ -84,6 +84,12 @@ export interface PageZeroer {
   refresh(): void
 }
 
+/** Decides whether a request for pages is made to fail. */
+export interface PageFaults {
+  /** True to fail a request of `order` with this mask, before anything is touched. */
+  failPage(gfp: number, order: number): boolean
+}
+
 /** For machines without content. */
 const noRam: PageZeroer = Object.freeze({ zeroPages() {}, refresh() {} })
 
@@ -137,6 +143,8 @@ export class BuddyContext {
   log: LogOps
   /** Reclaim, compaction and the OOM killer. */
   pressure: LowMemory
+  /** Makes requests fail; null when none are to. */
+  faults: PageFaults | null
   /** Zeroes pages. */
   ram: PageZeroer
   /** The way to pages for layers above, once one has asked for it. */
@@ -168,6 +176,7 @@ export class BuddyContext {
     this.pcpLocked = false
     this.log = log
     this.pressure = pressure
+    this.faults = null
     this.ram = noRam
     this.source = null
     this.taskName = 'kmem'
@@ -206,8 +215,9 @@ export function enterContext(c: BuddyContext, bits: number): void {
   decideFast(c)
 }
 
-/** The fast paths are for the ordinary case: no listener, no context, no page lists held. */
-function decideFast(c: BuddyContext): void {
-  c.fastLimit = c.tracing || c.pcpLocked || c.contextBits !== 0 ? 0 : c.maxPfn
+/** The fast paths are for the ordinary case: no listener, no context, no page lists held, no faults. */
+export function decideFast(c: BuddyContext): void {
+  const ordinary = !c.tracing && !c.pcpLocked && c.contextBits === 0 && c.faults === null
+  c.fastLimit = ordinary ? c.maxPfn : 0
   forgetPlans(c.words)
 }

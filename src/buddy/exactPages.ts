@@ -50,6 +50,7 @@ export function allocPagesBulk(
   checkInteger('count', count, 0, 1 << 20)
   checkRequest(c, gfp, 0)
   const pfns: number[] = []
+  if (count > 1 && c.faults?.failPage(gfp & c.words[HEADER_GFP_ALLOWED]!, 0)) return []
   if (count > 1) takeBulk(c, gfp, count, near, pfns)
   if (count > 0 && pfns.length === 0) {
     const pfn = allocPages(c, gfp, 0, near, null)

@@ -69,6 +69,7 @@ function makeSource(pages: BuddyAllocator): PageSource {
       pages.freePages(pfn as Pfn, order)
     },
     nodeOf: (pfn) => words[zoneOfPfn(words, pfn) + ZONE_NODE]!,
+    zoneIndexOf: (pfn) => words[zoneOfPfn(words, pfn) + ZONE_INDEX]!,
     isReserve: (pfn) => (words[flagsAt(pfn)]! & PAGE_PFMEMALLOC) !== 0,
     mayUseReserve: (gfp) => reserveFlags(c, gfp) === ALLOC_NO_WATERMARKS,
     zonelistNodes(gfp, node) {

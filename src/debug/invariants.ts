@@ -79,9 +79,9 @@ export const INVARIANTS = {
 /** Id of an invariant. */
 export type InvariantId = keyof typeof INVARIANTS
 
-/** A breach of an invariant. */
-export interface Violation {
-  readonly id: InvariantId
+/** A breach of an invariant, of the page allocator's when not told otherwise. */
+export interface Violation<Id extends string = InvariantId> {
+  readonly id: Id
   /** Where: names the frame, zone or list, and what is wrong there. */
   readonly message: string
 }
@@ -90,15 +90,15 @@ export interface Violation {
 const MAX_VIOLATIONS = 100
 
 /** Collects breaches, up to a hundred. */
-export class Violations {
-  readonly found: Violation[] = []
+export class Violations<Id extends string = InvariantId> {
+  readonly found: Violation<Id>[] = []
 
   /** True when no more are taken: time to stop looking. */
   get full(): boolean {
     return this.found.length >= MAX_VIOLATIONS
   }
 
-  report(id: InvariantId, message: string): void {
+  report(id: Id, message: string): void {
     if (!this.full) this.found.push({ id, message })
   }
 }

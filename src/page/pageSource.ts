@@ -60,6 +60,8 @@ export interface PageSource {
   freeBlock(pfn: number, order: number): void
   /** Node of a frame. */
   nodeOf(pfn: number): number
+  /** Index of a frame's zone: 0 for DMA, 1 for DMA32, 2 for Normal, 3 for Movable. */
+  zoneIndexOf(pfn: number): number
   /** Whether a block came from the emergency reserve. */
   isReserve(pfn: number): boolean
   /** Whether a request may use blocks from the emergency reserve. */

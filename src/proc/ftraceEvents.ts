@@ -85,7 +85,10 @@ export interface FtraceEvents {
   readonly line: Int32Array
   /** Seconds; the raw count if the trace clock prints no decimal point. */
   readonly time: Float64Array
-  /** Number of well-formed lines of other events by event name, those of the slab allocator included. */
+  /**
+   * Number of well-formed lines of other events by event name. Those of the slab allocator are among
+   * them; `parseFtraceSlab` reads them.
+   */
   readonly otherEvents: ReadonlyMap<string, number>
   /** The first 100 lines that could not be read; blank lines and those starting with `#` are not among them. */
   readonly skipped: readonly FtraceSkipped[]

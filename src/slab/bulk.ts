@@ -102,7 +102,9 @@ function checkObjects(
     seen.add(object)
     const slab = cache === 0 ? slabAt(c, object) : slabOf(c, cache, object)
     if (slab !== 0) {
-      if (!isDebugCache(c.words, c.words[slab + SLAB_CACHE]!)) checkLive(c, slab, object)
+      const owner = c.words[slab + SLAB_CACHE]!
+      if (!isDebugCache(c.words, owner)) checkLive(c, slab, object)
+      else c.debug?.check(c, owner, slab, offsetIn(c, slab, object))
     } else if (large === null) throw refuse(c, 'NOT_A_SLAB', `no object at ${object}`)
   }
 }

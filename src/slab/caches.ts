@@ -12,6 +12,7 @@
  * Source: spec/slab.md §4, §11, §23.1.
  */
 
+import { KernelBug } from '../base/errors'
 import { NUMA_NO_NODE } from '../base/units'
 import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import { listAddHead, listInit, listRemove } from '../state/lists'
@@ -71,7 +72,8 @@ import {
   SLAB_NR_NODES,
 } from '../state/slabSchema'
 import { formatName, storeName } from './cacheName'
-import type { Ctor, SlabContext } from './context'
+import type { CacheRequest } from './cacheRequest'
+import type { SlabContext } from './context'
 import {
   __CMPXCHG_DOUBLE,
   SLAB_CONSISTENCY_CHECKS,
@@ -87,22 +89,6 @@ import { cutWords, giveRecord, inNodeMask, recordShift, takeRecord } from './sla
 import { cacheNode, countSlab, freeSlab, refuse } from './slabs'
 
 const TWO_32 = 4294967296
-
-/** What a new cache is asked for; checked. */
-export interface CacheRequest {
-  readonly name: Uint8Array
-  /** Bytes of an object. */
-  readonly size: number
-  /** The alignment asked for. */
-  readonly wishedAlign: number
-  /** The alignment that follows from it. */
-  readonly align: number
-  /** SLAB_ flags, those of the boot parameter included. */
-  readonly flags: number
-  readonly ctor: Ctor | null
-  readonly useroffset: number
-  readonly usersize: number
-}
 
 /**
  * Finds or makes a cache. Returns its record; 0 when there is no memory for it, -1 when its objects fit
@@ -329,8 +315,13 @@ export function destroyCache(c: SlabContext, cache: number): void {
   if (!freeEmptySlabs(c, cache)) {
     const name = formatName(words, cache)
     const report = c.log.busyCache(c, cache)
-    const error = refuse(c, 'CACHE_BUSY', `cache ${name} still has objects`)
-    throw Object.assign(error, { report: [...report, ...error.report] })
+    const text = `cache ${name} still has objects`
+    const error =
+      c.debug === null
+        ? new KernelBug('CACHE_BUSY', text, report)
+        : c.debug.stop(c, 'CACHE_BUSY', text, report)
+    if (error !== null) throw error
+    return
   }
   listRemove(words, cache)
   words[SLAB_NR_CACHES]! -= 1

@@ -106,7 +106,7 @@ export function devmKstrdup(
  * @throws KernelBug, with nothing changed, for memory that is not the device's.
  */
 export function devmKfree(devres: Devres, address: VirtAddr | null): void {
-  if (address === null || address <= ZERO_SIZE_PTR) return
+  if (isNothing(address)) return
   devres.list.drop(memoryAt(devres.list, address))
 }
 
@@ -128,7 +128,7 @@ export function devmKrealloc(
     devmKfree(devres, address)
     return ZERO_SIZE_PTR
   }
-  if (address === null || address <= ZERO_SIZE_PTR) return devmKmalloc(devres, size, gfp)
+  if (isNothing(address)) return devmKmalloc(devres, size, gfp)
   const { list } = devres
   const old = memoryAt(list, address)
   const oldTotal = list.heap.ksize(old.object)
@@ -221,6 +221,11 @@ const releasePages: DevresRelease = (_data, payload) => {
 const releaseAction: DevresRelease = (_data, payload) => {
   const { action, data } = payload as Action
   action(data as never)
+}
+
+/** Whether an address stands for no memory. */
+function isNothing(address: VirtAddr | null): address is null {
+  return address === null || (address >= 0 && address <= ZERO_SIZE_PTR)
 }
 
 function zeroed(gfp: number): number {

@@ -74,7 +74,9 @@ export function writeRawPointer(
 /** Low half of the free pointer of the object at `offset`, decoded. */
 export function rawPointerLow(c: SlabContext, cache: number, slab: number, offset: number): number {
   const words = c.words
-  const lo = c.ramWords[pointerWord(c, cache, slab, offset)]!
+  // First the place: finding it may make the array anew.
+  const at = pointerWord(c, cache, slab, offset)
+  const lo = c.ramWords[at]!
   if (c.hardening === null) return lo
   return lo ^ c.hardening.codeLow(words[cache + CACHE_SECRET]!, words[slab + SLAB_BASE_HI]!)
 }
@@ -87,7 +89,8 @@ export function rawPointerHigh(
   offset: number,
 ): number {
   const words = c.words
-  const hi = c.ramWords[pointerWord(c, cache, slab, offset) + 1]!
+  const at = pointerWord(c, cache, slab, offset) + 1
+  const hi = c.ramWords[at]!
   if (c.hardening === null) return hi
   const place = (words[slab + SLAB_BASE_LO]! + offset + words[cache + CACHE_OFFSET]!) | 0
   return hi ^ c.hardening.codeHigh(words[cache + CACHE_SECRET + 1]!, place)

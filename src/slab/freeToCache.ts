@@ -25,28 +25,31 @@ export function slabOf(c: SlabContext, cache: number, address: number): number {
   const slab = slabAt(c, address)
   const checked = (words[cache + CACHE_FLAGS]! & SLAB_CONSISTENCY_CHECKS) !== 0
   if (slab === 0) {
-    return complain(c, 'NOT_A_SLAB', 'virt_to_cache: Object is not a Slab page!', checked, 0)
+    const text = 'virt_to_cache: Object is not a Slab page!'
+    return complain(c, 'NOT_A_SLAB', text, checked, 0, address)
   }
   const owner = words[slab + SLAB_CACHE]!
   if (owner === cache) return slab
   const names = `${formatName(words, cache)} but object is from ${formatName(words, owner)}`
   const text = `cache_from_obj: Wrong slab cache. ${names}`
-  return complain(c, 'WRONG_CACHE', text, checked, slab)
+  return complain(c, 'WRONG_CACHE', text, checked, slab, address)
 }
 
-/** Throws; or warns and gives `result`, where a kernel with checks would, and bugs are not to be thrown. */
+/** Throws; or warns and gives `slab`, where a kernel with checks would, and bugs are not to be thrown. */
 function complain(
   c: SlabContext,
   code: string,
   text: string,
   checked: boolean,
-  result: number,
+  slab: number,
+  address: number,
 ): number {
   if (checked && c.debug !== null) {
     c.log.warn(c, 'cache_from_obj', [text])
-    const error = c.debug.stop(c, code, text)
+    c.debug.printTracks(c, slab, address)
+    const error = c.debug.stop(c, code, text, [])
     if (error !== null) throw error
-    return result
+    return slab
   }
   throw refuse(c, code, text)
 }

@@ -37,4 +37,5 @@ export function endGracePeriod(slabs: SlabAllocator): void {
     if (waits && words[cache + CACHE_RCU_SLABS] === 0) buryCache(c, cache)
     slab = next
   }
+  c.debug?.settle(c)
 }

@@ -12,7 +12,7 @@ import {
   CACHE_USERSIZE,
   SLAB_CACHES,
 } from '../state/slabSchema'
-import type { CacheRequest } from './caches'
+import type { CacheRequest } from './cacheRequest'
 import type { SlabContext } from './context'
 import { SLAB_MERGE_SAME, SLAB_NEVER_MERGE } from './flags'
 import { alignUp, objectAlign } from './objectLayout'

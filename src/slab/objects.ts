@@ -279,7 +279,8 @@ function zeroedOnAlloc(c: SlabContext, cache: number, gfp: number): boolean {
   return asked || !keepsContent(c.words, cache)
 }
 
-function zeroedOnFree(c: SlabContext, cache: number): boolean {
+/** Whether objects of a cache are zeroed when they are freed. */
+export function zeroedOnFree(c: SlabContext, cache: number): boolean {
   const hasCtor = (c.words[cache + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
   return c.initOnFree && !hasCtor && !keepsContent(c.words, cache)
 }

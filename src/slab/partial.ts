@@ -196,14 +196,28 @@ export function isolate(c: SlabContext, cache: number, cpu: number, slab: number
 
 // ---- Taking slabs from nodes ----
 
+/** Takes something from the partial slabs of a node: a slab, or an object's address; 0 for nothing. */
+export type TakeFromNode = (c: SlabContext, cache: number, id: number, gfp: number) => number
+
 /**
  * Takes partial slabs for the CPU that runs: the first becomes its slab, its free objects the CPU's;
  * more go on its partial list. Returns the slab, or 0 when there is none.
  */
 export function takePartial(c: SlabContext, cache: number, gfp: number, node: number): number {
+  return takeNear(c, cache, gfp, node, takeFromNode)
+}
+
+/** Takes from the node asked for; without one from the CPU's own, and then from others. */
+export function takeNear(
+  c: SlabContext,
+  cache: number,
+  gfp: number,
+  node: number,
+  take: TakeFromNode,
+): number {
   const here = node < 0 ? c.source.cpuNode(c.running.cpu) : node
-  const slab = takeFromNode(c, cache, here, gfp)
-  return slab !== 0 || node >= 0 ? slab : takeFromOthers(c, cache, gfp)
+  const taken = take(c, cache, here, gfp)
+  return taken !== 0 || node >= 0 ? taken : takeFromOthers(c, cache, gfp, take)
 }
 
 function takeFromNode(c: SlabContext, cache: number, id: number, gfp: number): number {
@@ -233,15 +247,15 @@ function takeFromNode(c: SlabContext, cache: number, id: number, gfp: number): n
 }
 
 /** Other nodes in the order of the zonelist, where there are more partial slabs than a node keeps. */
-function takeFromOthers(c: SlabContext, cache: number, gfp: number): number {
+function takeFromOthers(c: SlabContext, cache: number, gfp: number, take: TakeFromNode): number {
   const words = c.words
   const ratio = words[cache + CACHE_DEFRAG_RATIO]!
   if (c.source.nrNodes === 1 || ratio === 0 || c.cycles() % 1024 > ratio) return 0
   for (const id of c.source.zonelistNodes(gfp, -1)) {
     const node = cacheNode(words, cache, id)
     if (words[node + SLAB_NODE_NR_PARTIAL]! <= words[cache + CACHE_MIN_PARTIAL]!) continue
-    const slab = takeFromNode(c, cache, id, gfp)
-    if (slab !== 0) return slab
+    const taken = take(c, cache, id, gfp)
+    if (taken !== 0) return taken
   }
   return 0
 }

@@ -24,10 +24,10 @@ import {
   SLAB_WORDS_USED,
 } from '../state/slabSchema'
 
-/** `slub` in ASCII, little endian. */
-const MAGIC = 0x62756c73
-/** Changes whenever the schema does. */
-const VERSION = 1
+/** What SLAB_MAGIC holds: `slub` in ASCII, little endian. */
+export const MAGIC = 0x62756c73
+/** What SLAB_VERSION holds. Changes whenever the schema does. */
+export const VERSION = 1
 /** log2 of the words of the smallest record. */
 const SMALLEST_SHIFT = 4
 /** Words of memory in a page. */

@@ -124,6 +124,8 @@ export function newSlab(c: SlabContext, cache: number, gfp: number, node: number
   try {
     setUpObjects(c, cache, record, objects)
   } catch (error) {
+    // Not all of them are set up, so there is nothing that checks could look at.
+    words[record + SLAB_OBJECTS] = 0
     releaseSlab(c, cache, record)
     throw error
   }

@@ -62,8 +62,10 @@ export const SLAB_TAINT = SLAB_DEBUG_ON + 1
 export const SLAB_WARNED = SLAB_TAINT + 1
 /** Number that the next cache gets. count (s) */
 export const SLAB_NEXT_ID = SLAB_WARNED + 1
+/** State of the random numbers of hardened free lists; 0 before the first of them. (s) */
+export const SLAB_RANDOM = SLAB_NEXT_ID + 1
 /** One more than the last column in use. */
-export const SLAB_HEADER_END = SLAB_NEXT_ID + 1
+export const SLAB_HEADER_END = SLAB_RANDOM + 1
 /** Words of the header: fixed, more than the columns above. */
 export const SLAB_HEADER_WORDS = 128
 
