@@ -1,8 +1,7 @@
 /** Times one workload on one peer: nanoseconds per pair of alloc and free. */
 
 import { measure } from 'mitata'
-import { MAX_BENCH_ORDER, type Peer, type PeerKind } from './peers'
-import type { Population } from './workloads'
+import type { Peer, PeerKind } from './peers'
 
 export type Workloads = typeof import('./workloads')
 
@@ -10,116 +9,92 @@ export type Workloads = typeof import('./workloads')
 export interface Effort {
   /** Time spent on one figure, in nanoseconds. */
   readonly budgetNs: number
-  /** The largest number of live pages in a case. */
-  readonly maxPages: number
+  /** The largest number of live blocks in a case. */
+  readonly maxLive: number
 }
 
-export const FULL: Effort = { budgetNs: 500_000_000, maxPages: 1_000_000 }
-export const QUICK: Effort = { budgetNs: 50_000_000, maxPages: 100_000 }
+export const FULL: Effort = { budgetNs: 500_000_000, maxLive: 1_000_000 }
+export const QUICK: Effort = { budgetNs: 50_000_000, maxLive: 100_000 }
 
 /** One row of the table. */
 export interface Case {
   readonly name: string
-  /** Live pages at the most, counting those of a block each. */
-  readonly pages: number
+  /** What the heap is made for: live pages, or live objects, at the most. */
+  readonly live: number
   /** Pairs that one call of the workload does; chosen by the speed of the peer when absent. */
   readonly pairs?: number
+  /** What the time is to be at most, in times the floor's. */
+  readonly mostOfFloor?: number
+  /** What the time is to be at most, in times TLSF's. */
+  readonly mostOfTlsf?: number
   /** Prepares a new heap and returns what is timed. */
   setUp(workloads: Workloads, peer: Peer): (pairs: number) => void
 }
+
+/** A peer, and the copy of the workloads that only it has run. */
+export type Copies = ReadonlyMap<PeerKind, Workloads>
+
+/** Nanoseconds by the name of the peer; null for what it cannot do. */
+export type Figures = ReadonlyMap<string, number | null>
 
 /** Peers slower than this, in ns per pair, get shorter samples. */
 const SLOW_NS = 1000
 const PAIRS = 10_000
 const SLOW_PAIRS = 200
 
-/** Orders 0 to 4, equally likely, make 6.2 pages a block; a quarter more for chance and for splits. */
-const MIXED_PAGES_PER_BLOCK = 8
-
 /** A heap settles for at most so long, in ms. */
 const SETTLE_MS = 2000
 
-/** Workloads compiled for one peer only. */
-export async function workloadsFor(kind: PeerKind): Promise<Workloads> {
-  const url = new URL(`./workloads.ts?peer=${encodeURIComponent(kind.name)}`, import.meta.url)
-  return (await import(url.href)) as Workloads
-}
-
-/** A single-page case among `live` live pages. */
-export function replacement(live: number): Case {
-  return {
-    name: `random replacement among ${live.toLocaleString('en')} live pages`,
-    pages: live,
-    setUp: (workloads, peer) => {
-      const population = workloads.populate(peer, live, 1)
-      return (pairs) => workloads.replacePages(population, pairs)
-    },
-  }
-}
-
-/** Every kind of case, with `live` live pages where it has many. */
-export function basicCases(live = 16_000): readonly Case[] {
-  const blocks = live >> 2
-  const burst = live >> 4
-  return [
-    {
-      name: 'one page: alloc, free',
-      pages: 1,
-      setUp: (workloads, peer) => (pairs) => workloads.allocFree(peer, pairs),
-    },
-    replacement(live),
-    {
-      name: `bursts of ${burst.toLocaleString('en')} among ${live.toLocaleString('en')} live pages`,
-      pages: live,
-      pairs: burst,
-      setUp: (workloads, peer) => {
-        const population = workloads.populate(peer, live, 1)
-        return (pairs) => workloads.replaceBurst(population, pairs)
-      },
-    },
-    {
-      name: `orders 0 to ${MAX_BENCH_ORDER} among ${blocks.toLocaleString('en')} live blocks`,
-      pages: blocks * MIXED_PAGES_PER_BLOCK,
-      setUp: (workloads, peer) => {
-        const population = workloads.populate(peer, blocks, MAX_BENCH_ORDER + 1)
-        return (pairs) => workloads.replaceBlocks(population, pairs)
-      },
-    },
-    {
-      name: `fill and empty ${live.toLocaleString('en')} pages`,
-      pages: live,
-      pairs: live,
-      setUp: (workloads, peer) => {
-        const population: Population = workloads.populate(peer, live, 1)
-        workloads.empty(population)
-        return (pairs) => workloads.fillAndEmpty(population, pairs)
-      },
-    },
-  ]
-}
-
 /**
- * Runs every case on several small heaps, untimed: with a single instance in the process, V8 would fold its fields into
- * the code, which no program with two heaps enjoys.
+ * Workloads compiled for each peer alone, and warm: `cases`, small ones, were run on several heaps of each, untimed. With
+ * a single instance in the process V8 would fold its fields into the code, which no program with two heaps enjoys.
  */
-export function warmUp(kind: PeerKind, workloads: Workloads): void {
-  for (let heap = 0; heap < 3; heap++) {
-    for (const { pages, pairs, setUp } of basicCases(1024)) {
-      setUp(workloads, kind.create(pages + heap))(pairs ?? SLOW_PAIRS)
+export async function warmCopies(
+  kinds: readonly PeerKind[],
+  cases: readonly Case[],
+): Promise<Copies> {
+  const copies = new Map<PeerKind, Workloads>()
+  for (const kind of kinds) {
+    const url = new URL(`./workloads.ts?peer=${encodeURIComponent(kind.copy)}`, import.meta.url)
+    const workloads = (await import(url.href)) as Workloads
+    for (let heap = 0; heap < 3; heap++) {
+      for (const { live, pairs, setUp } of cases) {
+        setUp(workloads, kind.create(live + heap))(pairs ?? SLOW_PAIRS)
+      }
     }
+    copies.set(kind, workloads)
   }
+  return copies
 }
 
-/** The median nanoseconds per pair, or null when the peer cannot hold that many pages. */
+/** The figures of each case on each peer. */
+export async function figuresOf(
+  cases: readonly Case[],
+  copies: Copies,
+  effort: Effort,
+): Promise<readonly (readonly [Case, Figures])[]> {
+  const rows: (readonly [Case, Figures])[] = []
+  for (const one of cases) {
+    const figures = new Map<string, number | null>()
+    for (const [kind, workloads] of copies) {
+      figures.set(kind.name, await nsPerPair(kind, workloads, one, effort))
+    }
+    console.error(`${one.name}: ${[...figures].map((figure) => figure.join(' ')).join(', ')}`)
+    rows.push([one, figures])
+  }
+  return rows
+}
+
+/** The median nanoseconds per pair, or null when the peer cannot hold that much. */
 export async function nsPerPair(
   kind: PeerKind,
   workloads: Workloads,
-  { pages, pairs, setUp }: Case,
+  { live, pairs, setUp }: Case,
   effort: Effort,
 ): Promise<number | null> {
-  if (pages > kind.maxPages) return null
-  const work = setUp(workloads, kind.create(pages))
-  settle(work, pairs ?? SLOW_PAIRS, 4 * pages)
+  if (live > kind.maxLive) return null
+  const work = setUp(workloads, kind.create(live))
+  settle(work, pairs ?? SLOW_PAIRS, 4 * live)
   const count = pairs ?? choosePairs(work)
   return (await medianNs(() => work(count), effort)) / count
 }

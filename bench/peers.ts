@@ -1,40 +1,46 @@
-/** The allocators under comparison behind one interface that works in pages of 4 KiB. */
+/** The page allocators under comparison behind one interface, which works in pages of 4 KiB. */
 
 import { MemPool } from '@thi.ng/malloc'
 import type { Kmem } from './kmem'
-import { compileTlsf, type TlsfExports } from './tlsf'
+import type { TlsfExports } from './tlsf'
 
 const PAGE_SIZE = 4096
 /** The highest order that a workload asks for. */
 export const MAX_BENCH_ORDER = 4
 
-/** One heap. Blocks are integers; what they mean is the peer's business. */
+/**
+ * One heap. Blocks are integers; what they mean is the peer's business. A request is an order, for blocks of
+ * `4096 << order` bytes, or in the object peers a number of bytes.
+ */
 export interface Peer {
-  /** A block of `4096 << order` bytes, or -1 when there is none. */
-  alloc(order: number): number
-  /** Gives back a block of the same order as it was asked for. */
-  free(block: number, order: number): void
+  /** A block, or a negative number when there is none. */
+  alloc(request: number): number
+  /** Gives back a block; the request is the one that it came from. */
+  free(block: number, request: number): void
 }
 
 /** An allocator, and what it can be asked to do. */
 export interface PeerKind {
+  /** Heads the column. */
   readonly name: string
-  /** The largest number of live pages worth measuring. */
-  readonly maxPages: number
+  /** Names its copy of the workloads. */
+  readonly copy: string
+  /** The largest number of live pages, or objects, worth measuring. */
+  readonly maxLive: number
   /** Why not more. */
   readonly limit: string
-  /** A heap with room for at least `pages` live pages, with half as many again as slack. */
-  create(pages: number): Peer
+  /** A heap with room for `live` live pages, or objects, with half as many again as slack. */
+  create(live: number): Peer
 }
 
 /** What no allocator can beat: a stack of free numbers that ignores sizes and merges nothing. */
-class Floor implements Peer {
+export class Floor implements Peer {
   private readonly stack: Int32Array
   private top: number
 
-  constructor(pages: number) {
-    this.stack = Int32Array.from({ length: pages }, (_, index) => pages - 1 - index)
-    this.top = pages
+  constructor(blocks: number) {
+    this.stack = Int32Array.from({ length: blocks }, (_, index) => blocks - 1 - index)
+    this.top = blocks
   }
 
   alloc(): number {
@@ -100,23 +106,25 @@ function roomFor(pages: number): number {
 }
 
 /** The peers in the order of the table's columns; kmem only when it was given. */
-export async function peerKinds(kmem: Kmem | null): Promise<readonly PeerKind[]> {
-  const newTlsf = await compileTlsf()
+export function peerKinds(kmem: Kmem | null, newTlsf: () => TlsfExports): readonly PeerKind[] {
   const floor: PeerKind = {
     name: 'floor',
-    maxPages: 1 << 24,
+    copy: 'pages floor',
+    maxLive: 1 << 24,
     limit: '',
     create: (pages) => new Floor(roomFor(pages)),
   }
   const tlsf: PeerKind = {
     name: 'TLSF',
-    maxPages: 250_000,
+    copy: 'pages TLSF',
+    maxLive: 250_000,
     limit: 'wasm32 ends at 4 GiB, and each page carries a header inside it',
     create: () => new Tlsf(newTlsf()),
   }
   const thing: PeerKind = {
     name: '@thi.ng/malloc',
-    maxPages: 32_000,
+    copy: 'pages @thi.ng/malloc',
+    maxLive: 32_000,
     limit: 'each free walks every live block',
     create: (pages) => new ThingMalloc(roomFor(pages) * (PAGE_SIZE + 16)),
   }
@@ -126,7 +134,8 @@ export async function peerKinds(kmem: Kmem | null): Promise<readonly PeerKind[]>
 function kmemKind(kmem: Kmem): PeerKind {
   return {
     name: 'kmem',
-    maxPages: 1 << 24,
+    copy: 'pages kmem',
+    maxLive: 1 << 24,
     limit: '',
     create: (pages) => {
       const size = Math.ceil(roomFor(pages) / 256) * kmem.MiB

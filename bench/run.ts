@@ -1,68 +1,33 @@
 /**
  * Compares kmem with its peers and prints the tables, also to `bench/out/latest.md`.
  *
- * `npm run bench`, or `npm run bench -- --quick` for a tenth of the time and figures to match.
+ * `npm run bench`, or `npm run bench -- --quick` for a tenth of the time and figures to match; `-- --objects` or
+ * `-- --pages` for that part alone.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { measureBoots } from './boot'
-import { loadKmem } from './kmem'
-import {
-  basicCases,
-  type Case,
-  FULL,
-  nsPerPair,
-  QUICK,
-  replacement,
-  type Workloads,
-  warmUp,
-  workloadsFor,
-} from './measure'
+import { type Kmem, loadKmem } from './kmem'
+import { type Case, type Figures, FULL, figuresOf, QUICK, warmCopies } from './measure'
+import { idleState, measureMemory } from './memory'
+import { cacheCases, kmallocCases } from './objectCases'
+import { objectPeerKinds } from './objectPeers'
+import { growthCases, pageCases } from './pageCases'
 import { type PeerKind, peerKinds } from './peers'
 import { measureReplays } from './replay'
+import { aim, count, ratio, show, table } from './table'
+import { compileTlsf } from './tlsf'
 
-const GROWTH = [1000, 16_000, 100_000, 1_000_000]
-const ABSENT = '–'
-
-type Figures = ReadonlyMap<string, number | null>
+type Rows = readonly (readonly [Case, Figures])[]
 
 const effort = process.argv.includes('--quick') ? QUICK : FULL
 const kmem = await loadKmem()
 if (kmem === null) console.error('dist/ is missing: kmem is left out (npm run build)')
-const kinds = await peerKinds(kmem)
-const copies = new Map<PeerKind, Workloads>()
-for (const kind of kinds) {
-  const workloads = await workloadsFor(kind)
-  warmUp(kind, workloads)
-  copies.set(kind, workloads)
-}
-
-const sections = [
-  `# Benchmarks\n\n${machine()}`,
-  `## ns per pair of alloc and free\n\n${comparison(await figuresOf(basicCases()))}`,
-  `## ns per pair as live pages grow\n\n${growth(await figuresOf(growthCases()))}`,
-]
-const limits = kinds.filter((kind) => kind.limit !== '')
-sections.push(
-  limits
-    .map(({ name, maxPages, limit }) => `- ${name}: up to ${count(maxPages)} live pages; ${limit}`)
-    .join('\n'),
-)
-if (kmem !== null) {
-  const boots = await measureBoots(kmem, effort)
-  const rows = boots.map(([size, ms]) => [size, ms.toFixed(2)])
-  sections.push(`## ms to boot, without content\n\n${table(['RAM', 'ms'], rows)}`)
-  const replays = await measureReplays(kmem)
-  if (replays.length > 0) {
-    const rates = replays.map(({ trace, events, seconds }) => [
-      trace,
-      count(events),
-      count(Math.round(events / seconds)),
-    ])
-    sections.push(`## Replay\n\n${table(['trace', 'events', 'events per second'], rates)}`)
-  }
-}
+const newTlsf = await compileTlsf()
+const sections = [`# Benchmarks\n\n${machine()}`]
+if (!process.argv.includes('--objects')) sections.push(...(await pageSections()))
+if (!process.argv.includes('--pages')) sections.push(...(await objectSections()))
 const text = `${sections.join('\n\n')}\n`
 const out = new URL('./out/', import.meta.url)
 mkdirSync(out, { recursive: true })
@@ -75,66 +40,106 @@ function machine(): string {
   return `${mode}node ${process.version}, ${process.platform} ${process.arch}, ${cpu?.model.trim() ?? 'unknown CPU'}`
 }
 
-function growthCases(): readonly Case[] {
-  return GROWTH.filter((live) => live <= effort.maxPages).map(replacement)
+async function pageSections(): Promise<readonly string[]> {
+  const kinds = peerKinds(kmem, newTlsf)
+  const copies = await warmCopies(kinds, pageCases(1024))
+  const basic = await figuresOf(pageCases(), copies, effort)
+  const growing = await figuresOf(growthCases(effort), copies, effort)
+  return [
+    `## Pages: ns per pair of alloc and free\n\n${comparison(kinds, basic)}`,
+    `## Pages: ns per pair as live pages grow\n\n${growth(kinds, growing)}`,
+    limitsOf(kinds, 'pages'),
+    ...(kmem === null ? [] : await pageCosts(kmem)),
+  ]
 }
 
-/** The figures of each case by the name of the peer. */
-async function figuresOf(cases: readonly Case[]): Promise<readonly (readonly [Case, Figures])[]> {
-  const rows: (readonly [Case, Figures])[] = []
-  for (const one of cases) {
-    const figures = new Map<string, number | null>()
-    for (const [kind, workloads] of copies) {
-      figures.set(kind.name, await nsPerPair(kind, workloads, one, effort))
-    }
-    console.error(
-      `${one.name}: ${[...figures].map(([name, ns]) => `${name} ${show(ns)}`).join(', ')}`,
-    )
-    rows.push([one, figures])
-  }
-  return rows
+async function pageCosts(kmem: Kmem): Promise<readonly string[]> {
+  const boots = await measureBoots(kmem, effort)
+  const rows = boots.map(([size, ms]) => [size, ms.toFixed(2)])
+  const rates = measureReplays(kmem).map(({ trace, events, seconds }) => [
+    trace,
+    count(events),
+    count(Math.round(events / seconds)),
+  ])
+  return [
+    `## ms to boot, without content\n\n${table(['RAM', 'ms'], rows)}`,
+    `## Replay\n\n${table(['trace', 'events', 'events per second'], rates)}`,
+  ]
 }
 
-function comparison(rows: readonly (readonly [Case, Figures])[]): string {
+async function objectSections(): Promise<readonly string[]> {
+  const kinds = objectPeerKinds(kmem, newTlsf, false)
+  const rows = [
+    ...(await figuresOf(kmallocCases(), await warmCopies(kinds, kmallocCases(10)), effort)),
+    ...(await figuresOf(
+      cacheCases(),
+      await warmCopies(objectPeerKinds(kmem, newTlsf, true), cacheCases(10)),
+      effort,
+    )),
+  ]
+  return [
+    `## Objects: ns per pair of alloc and free\n\n${comparison(kinds, rows)}`,
+    limitsOf(kinds, 'objects'),
+    ...(kmem === null ? [] : [memory(kmem)]),
+  ]
+}
+
+function memory(kmem: Kmem): string {
+  const rows = measureMemory(kmem, newTlsf).map(({ name, live, liveBytes, ram, state, tlsf }) => [
+    `${count(live)} × ${name}`,
+    count(Math.round(liveBytes / 1024)),
+    (ram / liveBytes).toFixed(3),
+    (state / liveBytes).toFixed(3),
+    ((ram + state) / liveBytes).toFixed(3),
+    (tlsf / liveBytes).toFixed(3),
+    ratio(ram + state, tlsf),
+  ])
+  const header = ['live objects', 'KiB live', 'RAM', 'state', 'both', 'TLSF', 'kmem / TLSF']
+  const idle = count(Math.round(idleState(kmem) / 1024))
+  return [
+    '## Objects: bytes per live byte',
+    table(header, rows),
+    `Besides, with nothing live on a machine of 64 MiB: ${idle} KiB of state of the slab layer.`,
+  ].join('\n\n')
+}
+
+function limitsOf(kinds: readonly PeerKind[], unit: string): string {
+  return kinds
+    .filter(({ limit }) => limit !== '')
+    .map(({ name, maxLive, limit }) => `- ${name}: up to ${count(maxLive)} live ${unit}; ${limit}`)
+    .join('\n')
+}
+
+/** Ratios, with the aims beside them where a case has some. */
+function comparison(kinds: readonly PeerKind[], rows: Rows): string {
   const names = kinds.map((kind) => kind.name)
-  const header = ['workload', ...names, 'kmem / floor', 'kmem / TLSF']
-  const body = rows.map(([{ name }, figures]) => [
+  const aims = rows.some(([one]) => one.mostOfFloor !== undefined || one.mostOfTlsf !== undefined)
+  const pair = (text: string, most: string) => (aims ? [text, most] : [text])
+  const header = [
+    'workload',
+    ...names,
+    ...pair('kmem / floor', 'aim'),
+    ...pair('kmem / TLSF', 'aim'),
+  ]
+  const body = rows.map(([{ name, mostOfFloor, mostOfTlsf }, figures]) => [
     name,
     ...names.map((peer) => show(figures.get(peer))),
-    ratio(figures.get('kmem'), figures.get('floor')),
-    ratio(figures.get('kmem'), figures.get('TLSF')),
+    ...pair(ratio(figures.get('kmem'), figures.get('floor')), aim(mostOfFloor)),
+    ...pair(ratio(figures.get('kmem'), figures.get('TLSF')), aim(mostOfTlsf)),
   ])
   return table(header, body)
 }
 
 /** Each peer twice: its figure, and that over its figure for the smallest population. */
-function growth(rows: readonly (readonly [Case, Figures])[]): string {
+function growth(kinds: readonly PeerKind[], rows: Rows): string {
   const names = kinds.map((kind) => kind.name)
   const first = rows[0]?.[1]
-  const body = rows.map(([{ pages }, figures]) => [
-    count(pages),
+  const body = rows.map(([{ live }, figures]) => [
+    count(live),
     ...names.flatMap((peer) => [
       show(figures.get(peer)),
       ratio(figures.get(peer), first?.get(peer)),
     ]),
   ])
   return table(['live pages', ...names.flatMap((name) => [name, 'growth'])], body)
-}
-
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const alignment = header.map((_, column) => (column === 0 ? '---' : '---:'))
-  return [header, alignment, ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-}
-
-function show(ns: number | null | undefined): string {
-  if (ns === null || ns === undefined) return ABSENT
-  return ns < 100 ? ns.toFixed(1) : count(Math.round(ns))
-}
-
-function ratio(ns: number | null | undefined, base: number | null | undefined): string {
-  return ns == null || base == null ? ABSENT : `${(ns / base).toFixed(2)}×`
-}
-
-function count(number: number): string {
-  return number.toLocaleString('en')
 }

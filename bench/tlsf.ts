@@ -6,12 +6,15 @@ import asc from 'assemblyscript/asc'
 const SOURCE = `
   export function alloc(bytes: usize): usize { return heap.alloc(bytes) }
   export function free(block: usize): void { heap.free(block) }
+  export function base(): usize { return __heap_base }
 `
 
 export interface TlsfExports {
   /** The address of a block of `bytes` bytes; traps when the 4 GiB of wasm32 are used up. */
   readonly alloc: (bytes: number) => number
   readonly free: (block: number) => void
+  /** Where its memory starts: its own tables, then blocks. */
+  readonly base: () => number
 }
 
 /** Compiles once; each call of the result is a heap of its own. */

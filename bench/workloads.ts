@@ -6,7 +6,7 @@
  */
 
 import type { Peer } from './peers'
-import { draw, permutation, Xorshift32 } from './random'
+import { type Draw, permutation, uniform, Xorshift32 } from './random'
 
 /** Pre-drawn choices; a power of two, so that a cursor wraps with a mask. */
 const CHOICES = 1 << 18
@@ -17,12 +17,12 @@ export interface Population {
   readonly peer: Peer
   /** Live blocks by slot. */
   readonly blocks: Int32Array
-  /** Order of each live block. */
-  readonly orders: Int32Array
+  /** What each live block was asked for: an order, or bytes. */
+  readonly requests: Int32Array
   /** Slots to replace, in turn. */
   readonly slots: Int32Array
-  /** Order of each replacement. */
-  readonly nextOrders: Int32Array
+  /** What each replacement asks for. */
+  readonly nextRequests: Int32Array
   /** All slots once, in random order. */
   readonly shuffled: Int32Array
   /** Where `slots` goes on. */
@@ -30,49 +30,49 @@ export interface Population {
 }
 
 /**
- * Fills `peer` with `live` blocks of random orders in [0, orderLimit), then frees and refills half of them at random,
- * so that neighbours in memory are no neighbours in time.
+ * Fills `peer` with `live` blocks, then frees and refills half of them at random, so that neighbours in memory are no
+ * neighbours in time.
  */
-export function populate(peer: Peer, live: number, orderLimit: number): Population {
+export function populate(peer: Peer, live: number, draw: Draw): Population {
   const random = new Xorshift32(SEED)
   const population: Population = {
     peer,
     blocks: new Int32Array(live),
-    orders: draw(random, live, orderLimit),
-    slots: draw(random, CHOICES, live),
-    nextOrders: draw(random, CHOICES, orderLimit),
+    requests: draw(random, live),
+    slots: uniform(0, live)(random, CHOICES),
+    nextRequests: draw(random, CHOICES),
     shuffled: permutation(random, live),
     cursor: 0,
   }
   fill(population, live)
   const half = population.shuffled.subarray(0, live >> 1)
-  const { blocks, orders } = population
-  for (const slot of half) peer.free(blocks[slot]!, orders[slot]!)
-  for (const slot of half) blocks[slot] = mustAlloc(peer, orders[slot]!)
+  const { blocks, requests } = population
+  for (const slot of half) peer.free(blocks[slot]!, requests[slot]!)
+  for (const slot of half) blocks[slot] = mustAlloc(peer, requests[slot]!)
   return population
 }
 
-/** Allocates a page and frees it at once, `pairs` times. */
-export function allocFree(peer: Peer, pairs: number): void {
+/** Allocates a block and frees it at once, `pairs` times. */
+export function allocFree(peer: Peer, request: number, pairs: number): void {
   let failed = 0
   for (let i = 0; i < pairs; i++) {
-    const block = peer.alloc(0)
+    const block = peer.alloc(request)
     failed |= block
-    peer.free(block, 0)
+    peer.free(block, request)
   }
   if (failed < 0) throw new Error('exhausted')
 }
 
-/** Frees a random live page and allocates another, `pairs` times. */
-export function replacePages(population: Population, pairs: number): void {
+/** Frees a random live block and allocates another, `pairs` times; all blocks are of the same kind. */
+export function replaceEqual(population: Population, request: number, pairs: number): void {
   const { peer, blocks, slots } = population
   let { cursor } = population
   let failed = 0
   for (let i = 0; i < pairs; i++) {
     const slot = slots[cursor]!
     cursor = (cursor + 1) & (CHOICES - 1)
-    peer.free(blocks[slot]!, 0)
-    const block = peer.alloc(0)
+    peer.free(blocks[slot]!, request)
+    const block = peer.alloc(request)
     failed |= block
     blocks[slot] = block
   }
@@ -80,20 +80,20 @@ export function replacePages(population: Population, pairs: number): void {
   if (failed < 0) throw new Error('exhausted')
 }
 
-/** Frees a random live block and allocates one of a random order, `pairs` times. */
-export function replaceBlocks(population: Population, pairs: number): void {
-  const { peer, blocks, orders, slots, nextOrders } = population
+/** Frees a random live block and allocates one of another kind, `pairs` times. */
+export function replaceMixed(population: Population, pairs: number): void {
+  const { peer, blocks, requests, slots, nextRequests } = population
   let { cursor } = population
   let failed = 0
   for (let i = 0; i < pairs; i++) {
     const slot = slots[cursor]!
-    const order = nextOrders[cursor]!
+    const request = nextRequests[cursor]!
     cursor = (cursor + 1) & (CHOICES - 1)
-    peer.free(blocks[slot]!, orders[slot]!)
-    const block = peer.alloc(order)
+    peer.free(blocks[slot]!, requests[slot]!)
+    const block = peer.alloc(request)
     failed |= block
     blocks[slot] = block
-    orders[slot] = order
+    requests[slot] = request
   }
   population.cursor = cursor
   if (failed < 0) throw new Error('exhausted')
@@ -122,25 +122,25 @@ export function fillAndEmpty(population: Population, pages: number): void {
 }
 
 /** Frees every live block, in random order. */
-export function empty({ peer, blocks, orders, shuffled }: Population): void {
+export function empty({ peer, blocks, requests, shuffled }: Population): void {
   for (let i = 0; i < shuffled.length; i++) {
     const slot = shuffled[i]!
-    peer.free(blocks[slot]!, orders[slot]!)
+    peer.free(blocks[slot]!, requests[slot]!)
   }
 }
 
-function fill({ peer, blocks, orders }: Population, live: number): void {
+function fill({ peer, blocks, requests }: Population, live: number): void {
   let failed = 0
   for (let slot = 0; slot < live; slot++) {
-    const block = peer.alloc(orders[slot]!)
+    const block = peer.alloc(requests[slot]!)
     failed |= block
     blocks[slot] = block
   }
   if (failed < 0) throw new Error('exhausted')
 }
 
-function mustAlloc(peer: Peer, order: number): number {
-  const block = peer.alloc(order)
+function mustAlloc(peer: Peer, request: number): number {
+  const block = peer.alloc(request)
   if (block < 0) throw new Error('exhausted')
   return block
 }

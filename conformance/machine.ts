@@ -8,6 +8,7 @@ import {
   PAGE_SIZE,
   PhysicalMemory,
   SlabAllocator,
+  slabNodeOnline,
   slubDebug,
   type ZoneState,
 } from 'kmem'
@@ -44,7 +45,7 @@ export function slabMachine(zones: readonly ZoneState[], cpus: number): SlabMach
     debug: slubDebug({ onBug: 'continue' }),
   })
   const heap = new Kmalloc(slabs)
-  for (const node of new Set(zones.map(({ node }) => node))) slabs.nodeOnline(node)
+  for (const node of new Set(zones.map(({ node }) => node))) slabNodeOnline(slabs, node)
   return { pages, slabs, heap }
 }
 

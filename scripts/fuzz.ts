@@ -1,6 +1,6 @@
 /**
- * Long random runs: `npm run fuzz -- --seed S --seconds T`. A failure prints its seed, a shrunk list of
- * calls, and ends with status 1.
+ * Long random runs: `npm run fuzz -- --seed S --seconds T`, of all parts or with `--part pages` or
+ * `--part slabs` of one. A failure prints its seed, a shrunk list of calls, and ends with status 1.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -10,12 +10,18 @@ const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
     seconds: { type: 'string', default: '60' },
+    part: { type: 'string', default: '' },
   },
 })
-for (const [name, value] of Object.entries(values)) {
+for (const name of ['seed', 'seconds'] as const) {
+  const value = values[name]
   if (!/^\d+$/.test(value)) throw new RangeError(`--${name} is ${value}; it must be a whole number`)
 }
-const run = spawnSync('npx', ['vitest', 'run', '--config', 'vitest.fuzz.config.ts'], {
+if (!['', 'pages', 'slabs'].includes(values.part)) {
+  throw new RangeError(`--part is ${values.part}; it must be pages or slabs`)
+}
+const files = `test/fuzz/${values.part}`
+const run = spawnSync('npx', ['vitest', 'run', '--config', 'vitest.fuzz.config.ts', files], {
   stdio: 'inherit',
   env: { ...process.env, KMEM_FUZZ_SEED: values.seed, KMEM_FUZZ_SECONDS: values.seconds },
 })

@@ -74,6 +74,7 @@ export type { NodeCounters } from './buddy/memInfo'
 export { allocPagesNodemask } from './buddy/nodemask'
 export { nodeState, type ZoneState } from './buddy/nodeState'
 export type { BuddyOptions, CommonOptions, RamSource } from './buddy/options'
+export { setPageFaults } from './buddy/pageFaults'
 export { freePageFrag, PageFragCache } from './buddy/pageFrag'
 export { type Pages, pageSource } from './buddy/pageSource'
 export {
@@ -88,6 +89,17 @@ export { inContext, inInterrupt, onCpu, withPageListsHeld } from './buddy/runnin
 export { type FreeSummary, freeSummary } from './buddy/summary'
 export { type SysctlName, sysctl } from './buddy/sysctl'
 export { foldCounters, refreshVmstat } from './buddy/vmstatRefresh'
+export {
+  type FailPageAllocOptions,
+  type FailslabOptions,
+  type FaultInjection,
+  failPageAlloc,
+  failslab,
+} from './debug/faultInjection'
+export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDebug'
+export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
+export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
+export { validateCache } from './debug/slubValidate'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'
 export {
@@ -103,6 +115,8 @@ export type { ByteRam, PageSource, Running } from './page/pageSource'
 export { type BuddyinfoZone, formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
 export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
+export { parseFtraceSlab } from './proc/ftraceSlab'
+export { formatFtraceSlabEvent, type SlabEvents } from './proc/ftraceSlabEvents'
 export {
   type MemoryPictureOptions,
   type MemoryPicturePairOptions,
@@ -117,7 +131,23 @@ export {
   parsePagetypeinfo,
 } from './proc/pagetypeinfo'
 export { type ReplayOptions, replay } from './proc/replay'
+export { slabAttribute, slabAttributes, writeSlabAttribute } from './proc/slabAttributes'
+export { slabDirectory } from './proc/slabDirectory'
+export { formatSlabinfo, parseSlabinfo, readSlabinfo, type SlabinfoCache } from './proc/slabinfo'
+export { type SlabLogOptions, slabBootMessage, slabLog } from './proc/slabLog'
+export { formatSlabMeminfo, slabNodeCounters } from './proc/slabMemory'
+export { formatSlabReport, formatSlabTool, type SlabToolOptions } from './proc/slabTool'
+export { formatSlabtop, type SlabtopOptions, type SlabtopSort } from './proc/slabtop'
+export { replaySlabEvents, type SlabWorkloadOptions } from './proc/slabWorkload'
+export type {
+  SlabWorkload,
+  SlabWorkloadCache,
+  SlabWorkloadCounts,
+} from './proc/slabWorkloadResult'
+export { formatSlabWorkload, type SlabWorkloadKernel } from './proc/slabWorkloadText'
 export type { Difference, Inferred, ReplayResult } from './proc/traceCompare'
+export { type TracedSlabs, tracedSlabs } from './proc/tracedSlabs'
+export { formatUnreclaimableSlabs } from './proc/unreclaimableSlabs'
 export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
 export {
   formatZoneinfo,
@@ -143,6 +173,7 @@ export type {
 export { type GrowListener, PhysicalMemory } from './ram/physicalMemory'
 export type { RamAccess } from './ram/ramAccess'
 export { attachSlabs, findCache, slabStateHash } from './slab/attach'
+export { type SlabBootOptions, slabOptions } from './slab/bootWords'
 export {
   type CacheNodeState,
   type CacheState,
@@ -159,10 +190,60 @@ export type {
   SlabLogOps,
   SlabTrace,
 } from './slab/context'
+export {
+  devmAddAction,
+  devmAddActionOrReset,
+  devmFreePages,
+  devmGetFreePages,
+  devmKcalloc,
+  devmKfree,
+  devmKmalloc,
+  devmKmallocArray,
+  devmKmemdup,
+  devmKrealloc,
+  devmKstrdup,
+  devmKzalloc,
+  devmReleaseAction,
+  devmRemoveAction,
+} from './slab/devm'
+export { devmGenPool, devmGenPoolCreate, dmamPoolCreate, dmamPoolDestroy } from './slab/devmPools'
+export { Devres, type DevresGroupId } from './slab/devres'
+export type { DevresMatch, DevresRelease } from './slab/devresList'
+export { type Device, dmaBitMask } from './slab/dmaCoherent'
+export { type DmaBlock, DmaPool, type DmaPoolOptions } from './slab/dmaPool'
+export { formatPools } from './slab/dmaPoolText'
 export * from './slab/flags'
+export { GenPool, type GenPoolOptions } from './slab/genalloc'
+export {
+  type GenPoolAlgo,
+  type GenPoolArea,
+  genPoolBestFit,
+  genPoolFirstFit,
+  genPoolFirstFitAlign,
+  genPoolFirstFitOrderAlign,
+  genPoolFixedAlloc,
+} from './slab/genallocSearch'
 export { endGracePeriod } from './slab/gracePeriod'
+export { type HardeningOptions, slabHardening } from './slab/hardening'
+export { shrinkAllCaches, slabNodeOnline } from './slab/hotplug'
 export { Kmalloc, ZERO_SIZE_PTR } from './slab/kmalloc'
 export { kmallocCacheOf } from './slab/kmallocCaches'
+export {
+  kfreeBulk,
+  kfreeSensitive,
+  kmallocSizeRoundup,
+  kreallocArray,
+} from './slab/kmallocMore'
+export { kmemdup, kmemdupNul, kstrdup, kstrndup, readString } from './slab/kmemdup'
+export { type WasmMalloc, type WasmMallocOptions, wasmMalloc } from './slab/malloc'
+export {
+  kmallocElements,
+  Mempool,
+  type MempoolElements,
+  type MempoolOptions,
+  pageElements,
+  slabElements,
+} from './slab/mempool'
 export type { SlabOptions } from './slab/options'
 export { SlabAllocator } from './slab/slabAllocator'
 export { SlabCache, type SlabCacheOptions } from './slab/slabCache'

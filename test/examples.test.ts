@@ -31,6 +31,21 @@ describe('examples', () => {
     expect(text).toContain('all freed: 4080 pages are free, the largest block is of order 10')
   })
 
+  it('wasm-malloc: a module allocates, memory grows, and nothing is left behind', async () => {
+    const text = await output(() => import('../examples/wasm-malloc'))
+    expect(text.split('\n')).toEqual([
+      '2 MiB: building a list of 500000 numbers',
+      '5 MiB: it starts with 1, the sum is 125000250000',
+      'reversed it starts with 500000, the sum is 125000250000',
+      '10 MiB: an array from 500000 to 1, ended by 0',
+      'memory grew by 1 + 1 + 1 + 1 + 4 MiB',
+      '32 MiB: a list of 5000000 does not fit: 0',
+      '500000 nodes freed',
+      'pages in use: 20 before, 20 after',
+      '',
+    ])
+  })
+
   it('simulator: half of memory is free, and no huge page is to be had', async () => {
     const text = await output(() => import('../examples/simulator'))
     const [fresh, full, half, merged, kernel] = text.split(/^(?=\S)/m)

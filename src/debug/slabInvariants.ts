@@ -29,7 +29,7 @@ export const SLAB_INVARIANTS = {
   'PARTIAL-1':
     'A node’s partial slabs are not frozen, belong to the node, and have an object free.',
   'PARTIAL-2': 'A node’s count of partial slabs is the length of its list.',
-  'PARTIAL-3': 'A CPU’s slab and its partial slabs are frozen, and each slab is held once.',
+  'PARTIAL-3': 'A CPU’s slab and its partial slabs are frozen, and each is held once.',
   'PARTIAL-4':
     'A slab on a CPU’s partial list has an object free, and counts the slabs from it to the end.',
   'SLAB-1':

@@ -188,10 +188,10 @@ function recordFault(s: Survey, cache: number): string | null {
   if (at(CACHE_RECORD_SHIFT) !== shift) return `slab records of 2^${at(CACHE_RECORD_SHIFT)} words`
   if (at(CACHE_CPUS) !== cache + CACHE_WORDS) return `records of CPUs at ${at(CACHE_CPUS)}`
   if (at(CACHE_NODES) !== nodes) return `records of nodes at ${at(CACHE_NODES)}`
-  const ctor = s.c.ctors.has(at(CACHE_ID))
-  const known = CACHE_HAS_CTOR | CACHE_GONE | CACHE_WAITS
-  if (ctor !== ((at(CACHE_STATE) & CACHE_HAS_CTOR) !== 0) || (at(CACHE_STATE) & ~known) !== 0) {
-    return `state ${at(CACHE_STATE)}, with ${ctor ? 'a' : 'no'} constructor`
+  // On a state that was attached to, constructors are given anew, so one may be missing.
+  const stray = s.c.ctors.has(at(CACHE_ID)) && (at(CACHE_STATE) & CACHE_HAS_CTOR) === 0
+  if (stray || (at(CACHE_STATE) & ~(CACHE_HAS_CTOR | CACHE_GONE | CACHE_WAITS)) !== 0) {
+    return `state ${at(CACHE_STATE)}${stray ? ', with a constructor' : ''}`
   }
   return startsFault(s, cache, places)
 }

@@ -9,7 +9,7 @@
  */
 
 import { InvalidArgument } from '../base/errors'
-import { cachesOf } from '../slab/bootstrap'
+import { cachesOf } from '../slab/hotplug'
 import { setCpuPartial } from '../slab/caches'
 import type { SlabContext } from '../slab/context'
 import {

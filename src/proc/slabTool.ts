@@ -4,7 +4,7 @@
  */
 
 import { PAGE_SIZE } from '../base/units'
-import { cachesOf } from '../slab/bootstrap'
+import { cachesOf } from '../slab/hotplug'
 import { formatName } from '../slab/cacheName'
 import type { SlabContext } from '../slab/context'
 import {

@@ -3,7 +3,7 @@
  * they hold more than user memory does. Source: spec/slab.md §18.2.
  */
 
-import { cachesOf } from '../slab/bootstrap'
+import { cachesOf } from '../slab/hotplug'
 import { formatName } from '../slab/cacheName'
 import { SLAB_RECLAIM_ACCOUNT } from '../slab/flags'
 import type { SlabAllocator } from '../slab/slabAllocator'

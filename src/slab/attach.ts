@@ -14,9 +14,9 @@ import {
   SLAB_VERSION,
   SLAB_WORDS_USED,
 } from '../state/slabSchema'
-import { cachesOf } from './bootstrap'
 import { formatName } from './cacheName'
 import type { Ctor } from './context'
+import { cachesOf } from './hotplug'
 import { newSlabContext, type SlabOptions } from './options'
 import { SlabAllocator } from './slabAllocator'
 import { CacheRecord, SlabCache } from './slabCache'

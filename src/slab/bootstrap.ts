@@ -1,24 +1,21 @@
 /**
  * The start of the slab layer: the caches `kmem_cache` and `kmem_cache_node`, whose objects describe all
- * caches, themselves included; and the nodes whose memory caches use.
+ * caches, themselves included.
  *
- * Source: spec/slab.md §13.4, §23.1.
+ * Source: spec/slab.md §23.1.
  */
 
 import { OutOfMemory } from '../base/errors'
 import { NUMA_NO_NODE } from '../base/units'
-import { __GFP_ZERO, GFP_KERNEL, GFP_NOWAIT } from '../page/gfp'
+import { __GFP_ZERO, GFP_NOWAIT } from '../page/gfp'
 import {
   CACHE_DESCRIPTOR,
-  CACHE_NEXT,
   SLAB_CACHE_CACHE,
-  SLAB_CACHES,
   SLAB_DEBUG_ON,
   SLAB_FREE,
   SLAB_INUSE,
   SLAB_NODE_CACHE,
   SLAB_NODE_MASK,
-  SLAB_NODE_USED,
   SLAB_NR_NODES,
 } from '../state/slabSchema'
 import { encodeName } from './cacheName'
@@ -30,7 +27,7 @@ import { objectAlign } from './objectLayout'
 import { allocObject, takeOne } from './objects'
 import { addPartial, flushCache } from './partial'
 import { inNodeMask } from './slabState'
-import { cacheNode, countSlab, isDebugCache, newSlab, objectAddress } from './slabs'
+import { countSlab, isDebugCache, newSlab, objectAddress } from './slabs'
 
 /** Bytes of a `struct kmem_cache_node`. */
 const NODE_STATE_BYTES = 64
@@ -106,26 +103,4 @@ function noMemory(): OutOfMemory {
 /** Lets caches use the memory of a node from the start. */
 export function setNode(words: Int32Array, node: number): void {
   words[SLAB_NODE_MASK + (node >> 5)]! |= 1 << (node & 31)
-}
-
-/** Lets caches use the memory of a node that had none; false when there is none for their descriptors. */
-export function nodeOnline(c: SlabContext, id: number): boolean {
-  const words = c.words
-  for (const cache of cachesOf(words)) {
-    if (words[cacheNode(words, cache, id) + SLAB_NODE_USED] === 1) continue
-    const object = allocObject(c, words[SLAB_NODE_CACHE]!, GFP_KERNEL, NUMA_NO_NODE, 0)
-    if (object === 0) return false
-    useNode(words, cache, id, object)
-  }
-  setNode(words, id)
-  return true
-}
-
-/** The caches, newest first. The one at hand may be ended. */
-export function* cachesOf(words: Int32Array): Generator<number> {
-  for (let cache = words[SLAB_CACHES]!; cache !== SLAB_CACHES; ) {
-    const next = words[cache + CACHE_NEXT]!
-    yield cache
-    cache = next
-  }
 }

@@ -17,39 +17,25 @@ import { NUMA_NO_NODE } from '../base/units'
 import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import { listAddHead, listInit, listRemove } from '../state/lists'
 import {
-  CACHE_ALIGN,
-  CACHE_ALLOC_FLAGS,
   CACHE_CPU_PARTIAL,
   CACHE_CPU_PARTIAL_SLABS,
   CACHE_CPUS,
-  CACHE_DEFRAG_RATIO,
   CACHE_DESCRIPTOR,
   CACHE_FLAGS,
   CACHE_GONE,
   CACHE_GRANULE,
   CACHE_HAS_CTOR,
   CACHE_ID,
-  CACHE_INUSE,
-  CACHE_MIN_OBJECTS,
   CACHE_MIN_ORDER,
-  CACHE_MIN_PARTIAL,
   CACHE_NEXT,
   CACHE_NODES,
-  CACHE_OBJECT_SIZE,
   CACHE_OBJECTS,
-  CACHE_OFFSET,
   CACHE_ORDER,
-  CACHE_PAD,
   CACHE_RCU_SLABS,
-  CACHE_RECORD_SHIFT,
-  CACHE_RED_LEFT_PAD,
   CACHE_REFCOUNT,
   CACHE_SECRET,
-  CACHE_SIZE,
   CACHE_STARTS,
   CACHE_STATE,
-  CACHE_USEROFFSET,
-  CACHE_USERSIZE,
   CACHE_WAITS,
   CACHE_WORDS,
   SLAB_CACHE_CACHE,
@@ -70,6 +56,7 @@ import {
   SLAB_NR_CACHES,
   SLAB_NR_CPUS,
   SLAB_NR_NODES,
+  SLAB_TAINT,
 } from '../state/slabSchema'
 import { formatName, storeName } from './cacheName'
 import type { CacheRequest } from './cacheRequest'
@@ -78,6 +65,7 @@ import {
   __CMPXCHG_DOUBLE,
   SLAB_CONSISTENCY_CHECKS,
   SLAB_DEBUG_FLAGS,
+  SLAB_KMALLOC,
   SLAB_STORE_USER,
   SLAB_TRACE,
 } from './flags'
@@ -86,9 +74,13 @@ import { cpuPartial, layOut, minPartial, type ObjectLayout } from './objectLayou
 import { allocObject, freeObject, slabAt } from './objects'
 import { flushCache, removePartial } from './partial'
 import { cutWords, giveRecord, inNodeMask, recordShift, takeRecord } from './slabState'
-import { cacheNode, countSlab, freeSlab, refuse } from './slabs'
+import { cacheNode, countSlab, freeSlab, refuse, TAINT_WARN } from './slabs'
 
 const TWO_32 = 4294967296
+/** In how many of 1024 cases other nodes are searched. */
+const DEFRAG_RATIO = 1000
+/** Caches with one of these take a lock for each step. */
+const CHECKED = SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER | SLAB_TRACE
 
 /**
  * Finds or makes a cache. Returns its record; 0 when there is no memory for it, -1 when its objects fit
@@ -149,28 +141,34 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
     return 0
   }
   const { flags, size } = layout
-  const checked = SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER | SLAB_TRACE
-  words[cache + CACHE_FLAGS] = (flags & checked) === 0 ? flags | __CMPXCHG_DOUBLE : flags
-  words[cache + CACHE_SIZE] = size
-  words[cache + CACHE_OBJECT_SIZE] = request.size
-  words[cache + CACHE_INUSE] = layout.inuse
-  words[cache + CACHE_OFFSET] = layout.offset
-  words[cache + CACHE_ALIGN] = request.align
-  words[cache + CACHE_PAD] = layout.pad
-  words[cache + CACHE_RED_LEFT_PAD] = layout.redLeftPad
-  words[cache + CACHE_ORDER] = layout.order
-  words[cache + CACHE_OBJECTS] = layout.objects
-  words[cache + CACHE_MIN_ORDER] = layout.minOrder
-  words[cache + CACHE_MIN_OBJECTS] = layout.minObjects
-  words[cache + CACHE_ALLOC_FLAGS] = layout.allocFlags
-  words[cache + CACHE_MIN_PARTIAL] = minPartial(size)
+  // The columns from CACHE_FLAGS on, in the order of the schema.
+  const columns = [
+    (flags & CHECKED) === 0 ? flags | __CMPXCHG_DOUBLE : flags,
+    size,
+    request.size,
+    layout.inuse,
+    layout.offset,
+    request.align,
+    layout.pad,
+    layout.redLeftPad,
+    layout.order,
+    layout.objects,
+    layout.minOrder,
+    layout.minObjects,
+    layout.allocFlags,
+    minPartial(size),
+    0,
+    0,
+    0,
+    request.useroffset,
+    request.usersize,
+    DEFRAG_RATIO,
+    granule,
+    starts,
+    recordShift(SLAB_LIVE + liveWords),
+  ]
+  words.set(columns, cache + CACHE_FLAGS)
   setCpuPartial(words, cache, cpuPartial(size, (flags & SLAB_DEBUG_FLAGS) !== 0))
-  words[cache + CACHE_USEROFFSET] = request.useroffset
-  words[cache + CACHE_USERSIZE] = request.usersize
-  words[cache + CACHE_DEFRAG_RATIO] = 1000
-  words[cache + CACHE_GRANULE] = granule
-  words[cache + CACHE_STARTS] = starts
-  words[cache + CACHE_RECORD_SHIFT] = recordShift(SLAB_LIVE + liveWords)
   words[cache + CACHE_ID] = words[SLAB_NEXT_ID]!
   words[SLAB_NEXT_ID]! += 1
   if (c.hardening !== null) {
@@ -308,6 +306,9 @@ export function destroyCache(c: SlabContext, cache: number): void {
   if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) {
     throw refuse(c, 'CACHE_DESTROYED', `cache ${formatName(words, cache)} is destroyed already`)
   }
+  if (words[cache + CACHE_REFCOUNT]! < 0 || (words[cache + CACHE_FLAGS]! & SLAB_KMALLOC) !== 0) {
+    throw refuse(c, 'CACHE_NEEDED', `cache ${formatName(words, cache)} is needed by the allocator`)
+  }
   words[cache + CACHE_REFCOUNT]! -= 1
   if (words[cache + CACHE_REFCOUNT] !== 0) return
   words[cache + CACHE_STATE]! |= CACHE_GONE
@@ -315,6 +316,7 @@ export function destroyCache(c: SlabContext, cache: number): void {
   if (!freeEmptySlabs(c, cache)) {
     const name = formatName(words, cache)
     const report = c.log.busyCache(c, cache)
+    words[SLAB_TAINT]! |= TAINT_WARN
     const text = `cache ${name} still has objects`
     const error =
       c.debug === null

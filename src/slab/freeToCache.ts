@@ -5,7 +5,7 @@ import { formatName } from './cacheName'
 import type { SlabContext } from './context'
 import { SLAB_CONSISTENCY_CHECKS } from './flags'
 import { freeObject, slabAt } from './objects'
-import { refuse } from './slabs'
+import { refuse, WARNED_NO_SLAB, warn } from './slabs'
 
 /** Frees an object of `cache`, with everything that the fast path leaves out. */
 export function freeToCache(c: SlabContext, cache: number, address: number): void {
@@ -45,7 +45,7 @@ function complain(
   address: number,
 ): number {
   if (checked && c.debug !== null) {
-    c.log.warn(c, 'cache_from_obj', [text])
+    warn(c, 'cache_from_obj', [text], slab === 0 ? WARNED_NO_SLAB : 0)
     c.debug.printTracks(c, slab, address)
     const error = c.debug.stop(c, code, text, [])
     if (error !== null) throw error

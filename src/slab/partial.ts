@@ -12,7 +12,6 @@
  * Source: spec/slab.md §7.6, §8.3, §9, §13.2.
  */
 
-import { __GFP_THISNODE } from '../page/gfp'
 import { listAddHead, listAddTail, listRemove } from '../state/lists'
 import {
   CACHE_CPU_PARTIAL_SLABS,

@@ -1,13 +1,12 @@
 /** The slab allocator of a machine: what its caches share. */
 
-import { checkInteger, InvalidArgument } from '../base/errors'
+import { InvalidArgument } from '../base/errors'
 import { type Pages, pageSource } from '../buddy/pageSource'
 import type { PageSource } from '../page/pageSource'
 import { SLAB_WORDS_USED } from '../state/slabSchema'
-import { bootstrap, cachesOf, nodeOnline, setNode } from './bootstrap'
+import { bootstrap, setNode } from './bootstrap'
 import { decidePlain, SlabContext, type SlabFaults, type SlabTrace } from './context'
 import { newSlabContext, type SlabOptions } from './options'
-import { flushCache, shrinkNodes } from './partial'
 
 const allocators = /* @__PURE__ */ new WeakMap<PageSource, SlabAllocator>()
 
@@ -70,25 +69,6 @@ export class SlabAllocator {
   setFaults(faults: SlabFaults | null): void {
     this.context.faults = faults
     decidePlain(this.context)
-  }
-
-  /**
-   * Lets caches use the memory of a node that had none before. Each cache gets a descriptor for it.
-   * @returns false when there is no memory for descriptors; the node is not used then.
-   */
-  nodeOnline(node: number): boolean {
-    checkInteger('node', node, 0, this.context.source.nrNodes - 1)
-    return nodeOnline(this.context, node)
-  }
-
-  /** Gives back what caches keep of free memory, as before a node loses its memory. */
-  shrinkAll(): void {
-    const c = this.context
-    for (const cache of cachesOf(c.words)) {
-      flushCache(c, cache)
-      shrinkNodes(c, cache)
-    }
-    c.debug?.settle(c)
   }
 }
 

@@ -7,6 +7,7 @@ import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import {
   CACHE_FLAGS,
   CACHE_HAS_CTOR,
+  CACHE_ID,
   CACHE_OBJECT_SIZE,
   CACHE_SIZE,
   CACHE_STATE,
@@ -24,6 +25,7 @@ import { objectAlign } from './objectLayout'
 import { allocObject, freeFast, takeFast } from './objects'
 import { flushCache, shrinkNodes } from './partial'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
+import { refuse, warn } from './slabs'
 
 const ENOMEM = 12
 const EINVAL = 22
@@ -62,6 +64,8 @@ export class SlabCache {
   /** Offset of the cache's record, for the library's own layers. @internal */
   readonly record: number
   private readonly context: SlabContext
+  /** Number of the cache: another cache may get the record of one that has ended. */
+  private readonly id: number
 
   /**
    * Makes a cache, or another name of one with the same slots, unless merging is off.
@@ -71,13 +75,14 @@ export class SlabCache {
   constructor(from: SlabAllocator | Pages, options: SlabCacheOptions | CacheRecord) {
     this.slabs = slabAllocator(from)
     this.context = this.slabs.context
-    if (options instanceof CacheRecord) {
-      this.record = options.offset
-      return
-    }
-    const record = create(this.context, options)
-    if (record === 0) throw new OutOfMemory(`no memory for the cache ${options.name}`)
-    this.record = record
+    this.record = options instanceof CacheRecord ? options.offset : create(this.context, options)
+    this.id = this.context.words[this.record + CACHE_ID]!
+  }
+
+  private get alive(): number {
+    const { context, record } = this
+    if (context.words[record + CACHE_ID] === this.id) return record
+    throw refuse(context, 'CACHE_DESTROYED', 'the cache is destroyed')
   }
 
   /**
@@ -86,25 +91,25 @@ export class SlabCache {
    * @returns its address, or null when there is no memory.
    */
   alloc(gfp: number = GFP_KERNEL): VirtAddr | null {
-    const fast = takeFast(this.context, this.record, gfp)
+    const fast = takeFast(this.context, this.alive, gfp)
     return fast !== 0 ? (fast as VirtAddr) : allocLong(this.context, this.record, gfp, NUMA_NO_NODE)
   }
 
   /** Allocates an object with memory of `node`, or near it unless `gfp` has `__GFP_THISNODE`. */
   allocNode(gfp: number, node: number): VirtAddr | null {
-    return allocLong(this.context, this.record, gfp, node)
+    return allocLong(this.context, this.alive, gfp, node)
   }
 
   /** Allocates an object filled with zero. */
   zalloc(gfp: number = GFP_KERNEL): VirtAddr | null {
-    return allocLong(this.context, this.record, (gfp | __GFP_ZERO) >>> 0, NUMA_NO_NODE)
+    return allocLong(this.context, this.alive, (gfp | __GFP_ZERO) >>> 0, NUMA_NO_NODE)
   }
 
   /** Allocates `count` objects: all of them, or none, and then the array is empty. */
   allocBulk(gfp: number, count: number): VirtAddr[] {
     checkMask(gfp)
     checkInteger('count', count, 0, 1 << 24)
-    return allocBulk(this.context, this.record, gfp, count)
+    return allocBulk(this.context, this.alive, gfp, count)
   }
 
   /**
@@ -113,7 +118,7 @@ export class SlabCache {
    * inside of one, or no object at all.
    */
   free(object: VirtAddr): void {
-    if (!freeFast(this.context, this.record, object)) {
+    if (!freeFast(this.context, this.alive, object)) {
       freeToCache(this.context, this.record, object)
     }
   }
@@ -123,14 +128,14 @@ export class SlabCache {
    * together, and change places in the array for that.
    */
   freeBulk(objects: VirtAddr[]): void {
-    freeBulk(this.context, this.record, objects)
+    freeBulk(this.context, this.alive, objects)
   }
 
   /** Gives empty slabs back to the pages. Returns whether slabs are left. */
   shrink(): boolean {
     const c = this.context
-    flushCache(c, this.record)
-    const left = shrinkNodes(c, this.record)
+    flushCache(c, this.alive)
+    const left = shrinkNodes(c, this.alive)
     c.debug?.settle(c)
     return left
   }
@@ -140,33 +145,33 @@ export class SlabCache {
    * @throws KernelBug when objects are in use: it stays, and nothing can be allocated from it.
    */
   destroy(): void {
-    destroyCache(this.context, this.record)
+    destroyCache(this.context, this.alive)
     this.context.debug?.settle(this.context)
   }
 
   /** The name; of the first cache, when this one was merged into another. */
   get name(): string {
-    return formatName(this.context.words, this.record)
+    return formatName(this.context.words, this.alive)
   }
 
   /** Bytes of an object; of the largest one, when caches were merged. */
   get objectSize(): number {
-    return this.context.words[this.record + CACHE_OBJECT_SIZE]!
+    return this.context.words[this.alive + CACHE_OBJECT_SIZE]!
   }
 
   /** Distance from an object to the next. Bytes. */
   get size(): number {
-    return this.context.words[this.record + CACHE_SIZE]!
+    return this.context.words[this.alive + CACHE_SIZE]!
   }
 
   /** SLAB_ flags, internal ones included. */
   get flags(): number {
-    return this.context.words[this.record + CACHE_FLAGS]! >>> 0
+    return this.context.words[this.alive + CACHE_FLAGS]! >>> 0
   }
 
   /** Whether objects are set up by a constructor. */
   get hasCtor(): boolean {
-    return (this.context.words[this.record + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
+    return (this.context.words[this.alive + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
   }
 }
 
@@ -198,7 +203,7 @@ function allocLong(c: SlabContext, cache: number, gfp: number, node: number): Vi
   return object === 0 ? null : (object as VirtAddr)
 }
 
-/** Checks a request for a cache and makes it. Returns its record, or 0 without memory. */
+/** Checks a request for a cache and makes it. Returns its record. */
 function create(c: SlabContext, options: SlabCacheOptions): number {
   const { size, align = 0, ctor = null } = options
   const name = encodeName(options.name)
@@ -212,7 +217,7 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
   checkInteger('useroffset', useroffset, 0, KMALLOC_MAX_SIZE)
   checkInteger('usersize', usersize, 0, KMALLOC_MAX_SIZE)
   if ((usersize === 0 && useroffset !== 0) || usersize + useroffset > size) {
-    c.log.warn(c, 'kmem_cache_create_usercopy', [])
+    warn(c, 'kmem_cache_create_usercopy', [])
     useroffset = 0
     usersize = 0
   }
@@ -230,6 +235,7 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
   const record = createCache(c, request, true)
   const panic = (asked & SLAB_PANIC) !== 0
   if (record <= 0) c.log.createFailed(c, options.name, record < 0 ? -EINVAL : -ENOMEM, panic)
+  if (record === 0) throw new OutOfMemory(`no memory for the cache ${options.name}`)
   if (record < 0)
     throw new InvalidArgument('size', size, 'small enough for a block, with what is added')
   return record

@@ -17,6 +17,7 @@ import {
   SLAB_MAGIC,
   SLAB_MAX_PFN,
   SLAB_NEXT,
+  SLAB_NEXT_ID,
   SLAB_NODE_MASK,
   SLAB_NR_CPUS,
   SLAB_NR_NODES,
@@ -52,6 +53,7 @@ export function newSlabState(source: PageSource, shared: boolean): Int32Array {
   words[SLAB_MAX_PFN] = source.maxPfn
   words[SLAB_NR_CPUS] = source.nrCpus
   words[SLAB_NR_NODES] = source.nrNodes
+  words[SLAB_NEXT_ID] = 1
   listInit(words, SLAB_CACHES)
   return words
 }

@@ -39,13 +39,10 @@ import {
   CACHE_STATE,
   NODE_SLAB_RECLAIMABLE,
   NODE_SLAB_UNRECLAIMABLE,
-  SLAB_BASE_HI,
-  SLAB_BASE_LO,
   SLAB_CACHE,
   SLAB_FLAGS,
   SLAB_FRAMES,
   SLAB_FREE,
-  SLAB_LAST,
   SLAB_NEXT,
   SLAB_NODE_NR_SLABS,
   SLAB_NODE_SHIFT,
@@ -56,9 +53,10 @@ import {
   SLAB_ORDER_SHIFT,
   SLAB_PFMEMALLOC,
   SLAB_PFN,
-  SLAB_RAM,
   SLAB_RCU_HEAD,
   SLAB_RCU_TAIL,
+  SLAB_TAINT,
+  SLAB_WARNED,
 } from '../state/slabSchema'
 import type { SlabContext } from './context'
 import { SLAB_DEBUG_FLAGS, SLAB_RECLAIM_ACCOUNT, SLAB_TYPESAFE_BY_RCU } from './flags'
@@ -101,7 +99,7 @@ export function newSlab(c: SlabContext, cache: number, gfp: number, node: number
   let mask = gfp
   if ((mask & GFP_SLAB_BUG_MASK) !== 0) mask = dropBadBits(c, mask)
   if ((mask & __GFP_ZERO) !== 0 && (words[cache + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0) {
-    c.log.warn(c, 'new_slab', [])
+    warn(c, 'new_slab', [], WARNED_CTOR_ZERO)
   }
   mask = (mask & (GFP_RECLAIM_MASK | GFP_CONSTRAINT_MASK)) | words[cache + CACHE_ALLOC_FLAGS]!
   let order = words[cache + CACHE_ORDER]!
@@ -167,15 +165,20 @@ export function fillRecord(
   const address = pfn * PAGE_SIZE + c.directMap
   const size = words[cache + CACHE_SIZE]!
   const reserve = c.source.isReserve(pfn) ? SLAB_PFMEMALLOC : 0
-  words[slab + SLAB_CACHE] = cache
-  words[slab + SLAB_PFN] = pfn
-  words[slab + SLAB_OBJECTS] = objects
-  words[slab + SLAB_FLAGS] =
-    reserve | (order << SLAB_ORDER_SHIFT) | (c.source.nodeOf(pfn) << SLAB_NODE_SHIFT)
-  words[slab + SLAB_RAM] = c.ram.wordIndex(pfn * PAGE_SIZE)
-  words[slab + SLAB_BASE_LO] = (address % TWO_32) | 0
-  words[slab + SLAB_BASE_HI] = Math.floor(address / TWO_32) | c.layout.signHigh
-  words[slab + SLAB_LAST] = (objects - 1) * size + words[cache + CACHE_PAD]!
+  // The columns from SLAB_CACHE on, in the order of the schema.
+  const columns = [
+    cache,
+    pfn,
+    0,
+    0,
+    objects,
+    reserve | (order << SLAB_ORDER_SHIFT) | (c.source.nodeOf(pfn) << SLAB_NODE_SHIFT),
+    c.ram.wordIndex(pfn * PAGE_SIZE),
+    (address % TWO_32) | 0,
+    Math.floor(address / TWO_32) | c.layout.signHigh,
+    (objects - 1) * size + words[cache + CACHE_PAD]!,
+  ]
+  words.set(columns, slab + SLAB_CACHE)
   words.fill(slab, SLAB_FRAMES + pfn, SLAB_FRAMES + pfn + (1 << order))
 }
 
@@ -246,6 +249,22 @@ export function releaseSlab(c: SlabContext, cache: number, slab: number): void {
   words.fill(0, SLAB_FRAMES + pfn, SLAB_FRAMES + pfn + (1 << order))
   giveRecord(words, words[cache + CACHE_RECORD_SHIFT]!, slab)
   c.source.freeBlock(pfn, order)
+}
+
+/** A one-time warning: a constructor and `__GFP_ZERO`. */
+const WARNED_CTOR_ZERO = 1
+/** A one-time warning: an object that is on no slab. */
+export const WARNED_NO_SLAB = 2
+/** Taint of a kernel that has warned. */
+export const TAINT_WARN = 1 << 9
+
+/** Raises a warning; with a bit only the first time. */
+export function warn(c: SlabContext, place: string, lines: readonly string[], once = 0): void {
+  const words = c.words
+  if ((words[SLAB_WARNED]! & once) !== 0) return
+  words[SLAB_WARNED]! |= once
+  c.log.warn(c, place, lines)
+  words[SLAB_TAINT]! |= TAINT_WARN
 }
 
 /** The error for something that is refused; the log writes what a kernel would have said. */

@@ -65,7 +65,7 @@ export function slabMachine(options: SlabOptions = {}, cpus = 1): SlabMachine {
     ...options,
   })
   const heap = new Kmalloc(slabs)
-  slabs.nodeOnline(1)
+  slabNodeOnline(slabs, 1)
   return { pages, slabs, heap }
 }
 

@@ -10,6 +10,7 @@ import {
   MiB,
   PAGE_SIZE,
   SlabCache,
+  shrinkAllCaches,
   type VirtAddr,
   ZERO_SIZE_PTR,
 } from '../../src/index'
@@ -95,7 +96,7 @@ describe.each([{ layout: undefined }, { layout: LAYOUT_X86_64 }])(
         if (stray !== undefined) expect.fail(`the block of ${size} bytes holds ${stray}`)
         heap.kfree(p)
       })
-      machine.slabs.shrinkAll()
+      shrinkAllCaches(machine.slabs)
       expect(freePages(machine)).toBe(before)
       expectSound(machine)
     })
@@ -319,7 +320,7 @@ describe('kfreeBulk', () => {
     const machine = heapMachine()
     const { heap, slabs } = machine
     const cache = new SlabCache(slabs, { name: 'x', size: 40 })
-    machine.slabs.shrinkAll()
+    shrinkAllCaches(machine.slabs)
     const before = freePages(machine)
     const list = [
       must(heap.kmalloc(10)),
@@ -329,7 +330,7 @@ describe('kfreeBulk', () => {
       must(heap.kmalloc(20)),
     ]
     kfreeBulk(heap, list)
-    slabs.shrinkAll()
+    shrinkAllCaches(slabs)
     expect(freePages(machine)).toBe(before)
     expectSound(machine)
     kfreeBulk(heap, [])

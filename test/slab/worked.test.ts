@@ -17,11 +17,12 @@ import {
   SlabAllocator,
   SlabCache,
   type SlabState,
+  slabNodeOnline,
   type VirtAddr,
 } from '../../src/index'
-import { cachesOf } from '../../src/slab/bootstrap'
 import { formatName } from '../../src/slab/cacheName'
 import { loadAddress } from '../../src/slab/caches'
+import { cachesOf } from '../../src/slab/hotplug'
 import { cacheNode } from '../../src/slab/slabs'
 import { SLAB_NODE_OBJECT } from '../../src/state/slabSchema'
 import {
@@ -362,7 +363,7 @@ describe('§23.3: a node that is added later', () => {
     const log: string[] = []
     const slabs = new SlabAllocator(listened(pageSource(pages), log), { nodes: [0], merge: false })
     const first = new SlabCache(slabs, { name: 'first', size: 64 })
-    expect(slabs.nodeOnline(1)).toBe(true)
+    expect(slabNodeOnline(slabs, 1)).toBe(true)
     expect(log.filter((line) => line.endsWith('node 1'))).toEqual([])
     expect(nodeObject(first, 1)).toBeLessThan(8 * MiB)
     expect(inUse(first, 1)).toBe('0 of 0')

@@ -1,0 +1,37 @@
+/** Random calls of the slab layer against the model, seed after seed, until the time is over: `npm run fuzz`. */
+
+import fc from 'fast-check'
+import { it } from 'vitest'
+import { Kmalloc } from '../../src/index'
+import { slabMachine } from '../slab/machines'
+import { MODEL_SLABS, SlabModel } from '../slab/model'
+import { playSlabs, slabSequences } from '../slab/operations'
+
+const firstSeed = Number(process.env.KMEM_FUZZ_SEED ?? 1)
+const seconds = Number(process.env.KMEM_FUZZ_SECONDS ?? 60)
+const RUNS_PER_SEED = 20
+const CALLS_PER_RUN = 300
+
+const machines = fc.record({
+  mib: fc.constantFrom(2, 4, 8),
+  cpus: fc.constantFrom(1, 2, 4),
+  nodes: fc.constantFrom(1, 2),
+  heap: fc.boolean(),
+  slabs: fc.constantFrom(...MODEL_SLABS),
+})
+
+it('keeps every invariant of slabs and pages after every call', () => {
+  const end = performance.now() + seconds * 1000
+  let seed = firstSeed
+  for (; seed === firstSeed || performance.now() < end; seed++) {
+    console.log(`seed ${seed}   (npm run fuzz -- --part slabs --seed ${seed} --seconds 1)`)
+    const property = fc.property(machines, slabSequences(CALLS_PER_RUN), (options, commands) => {
+      const machine = slabMachine(options)
+      const heap = options.heap ? new Kmalloc(machine.slabs) : null
+      playSlabs(new SlabModel(machine, heap, options.cpus, options.nodes), commands)
+    })
+    fc.assert(property, { seed, numRuns: RUNS_PER_SEED })
+  }
+  const calls = (seed - firstSeed) * RUNS_PER_SEED * CALLS_PER_RUN
+  console.log(`slabs: ${seed - firstSeed} seeds, up to ${calls} calls`)
+})
