@@ -108,13 +108,16 @@ export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): O
   const recorded = body.map(recordedState).find((zones) => zones !== null)
   const zones = start ?? recorded ?? (slabs ? PRISTINE_NODE : null)
   if (zones === null) return skippedOutcome('has no node_state to start from', body.length)
-  const cpus = typeof rows[0]?.cpus === 'number' ? rows[0].cpus : 1
+  const header = rows[0] ?? {}
+  const cpus = typeof header.cpus === 'number' ? header.cpus : 1
+  // What the kernel was given besides the words that it always has.
+  const merge = String(header.args ?? '').includes('slab_merge')
   const outcome = newOutcome()
-  const player = new Player(zones, cpus, slabs)
+  const player = new Player(zones, cpus, slabs, merge)
   body.forEach((row, index) => {
     const difference = player.play(row)
     count(outcome, difference === null, () =>
-      describe(body, index, String(difference), new Player(zones, cpus, slabs)),
+      describe(body, index, String(difference), new Player(zones, cpus, slabs, merge)),
     )
   })
   return outcome
@@ -129,9 +132,9 @@ class Player {
   private readonly slabs: SlabPlayer | null
   private readonly slots = new Map<number, Held>()
 
-  /** Plays on a machine of the zones; one with a slab layer when `slabs`. */
-  constructor(zones: readonly ZoneState[], cpus: number, slabs: boolean) {
-    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus)) : null
+  /** Plays on a machine of the zones; one with a slab layer when `slabs`, whose caches may `merge`. */
+  constructor(zones: readonly ZoneState[], cpus: number, slabs: boolean, merge: boolean) {
+    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus, merge)) : null
     this.pages = this.slabs?.machine.pages ?? loadZones(zones, { cpus })
   }
 

@@ -33,14 +33,18 @@ export interface SlabMachine {
  * use, so that the descriptors of caches lie there. Node 1, which all recorded calls are about, comes after
  * the kernel's own caches were made, as it did there.
  */
-export function slabMachine(zones: readonly ZoneState[], cpus: number): SlabMachine {
+export function slabMachine(
+  zones: readonly ZoneState[],
+  cpus: number,
+  merge: boolean,
+): SlabMachine {
   const ram = new PhysicalMemory({
     map: [nodeRange(0, 0, NODE_0_PAGES * PAGE_SIZE), ...zones.map(zoneRange)],
   })
   const pages = loadZones([zone(0, 'DMA32', 0, NODE_0_PAGES, NODE_0_USED), ...zones], { cpus, ram })
   const slabs = new SlabAllocator(pages, {
     layout: LAYOUT_X86_64,
-    merge: false,
+    merge,
     nodes: [0],
     debug: slubDebug({ onBug: 'continue' }),
   })

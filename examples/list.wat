@@ -1,5 +1,5 @@
-;; What a module does with malloc, calloc, realloc and free: a list of numbers, and an array of them.
-;; A node of the list is 8 bytes: the address of the next node, 0 at the end, and the number.
+;; What a module does with malloc, calloc, realloc and free: a list of numbers, and an array of
+;; them. A node of the list is 8 bytes: the address of the next node, 0 at the end, and the number.
 (module
   (import "env" "memory" (memory 1))
   (import "env" "malloc" (func $malloc (param i32) (result i32)))
@@ -56,7 +56,8 @@
         (br $more)))
     (local.get $sum))
 
-  ;; An array of the numbers, 0 behind the last one. It doubles when it is full. 0 when there is no memory.
+  ;; An array of the numbers, 0 behind the last one. It doubles when it is full. 0 when there is no
+  ;; memory.
   (func (export "toArray") (param $list i32) (result i32)
     (local $array i32)
     (local $larger i32)

@@ -1,4 +1,7 @@
-/** The allocator of a WebAssembly module: it imports malloc and free, and memory grows when it runs out. */
+/**
+ * The allocator of a WebAssembly module: it imports malloc and free, and memory grows when it runs
+ * out.
+ */
 
 import { readFileSync } from 'node:fs'
 import {
@@ -32,8 +35,8 @@ const memory = new WebAssembly.Memory({ initial: 32, maximum: 512 })
 const ram = new PhysicalMemory({ memory })
 const pages = new BuddyAllocator({ ram })
 
-// The module's own data lies below its __heap_base. Nothing reclaims memory here, so a larger reserve after
-// fragmentation would be for nobody.
+// The module's own data lies below its __heap_base. Nothing reclaims memory here, so a larger
+// reserve after fragmentation would be for nobody.
 reservePages(pages, toPfn(0), (64 * KiB) / PAGE_SIZE)
 sysctl(pages, 'watermark_boost_factor', 0)
 

@@ -1,4 +1,7 @@
-/** The value of the boot parameters `failslab=` and `fail_page_alloc=`. Source: spec/pressure.md §13.1. */
+/**
+ * The value of the boot parameters `failslab=` and `fail_page_alloc=`. Source: spec/pressure.md
+ * §13.1.
+ */
 
 import { checkInteger, InvalidArgument } from './errors'
 
@@ -15,8 +18,10 @@ export interface FaultAttr {
 }
 
 /**
- * Reads `<interval>,<probability>,<space>,<times>`, four decimal numbers. The last two may be negative.
- * @throws InvalidArgument for anything else; a kernel would log "FAULT_INJECTION: failed to parse arguments".
+ * Reads `<interval>,<probability>,<space>,<times>`, four decimal numbers. The last two may be
+ * negative.
+ * @throws InvalidArgument for anything else; a kernel would log "FAULT_INJECTION: failed to parse
+ * arguments".
  */
 export function parseFaultAttr(text: string): FaultAttr {
   const parts = /^(\d+),(\d+),(-?\d+),(-?\d+)$/.exec(text)

@@ -1,6 +1,6 @@
 /**
- * Numbers that look random and are the same each time, from a seed. The state is one word of an array, so
- * that it can live in a buffer that is saved with everything else.
+ * Numbers that look random and are the same each time, from a seed. The state is one word of an
+ * array, so that it can live in a buffer that is saved with everything else.
  *
  * The state steps through all 2^32 values by adding an odd constant; what comes out is the state,
  * scrambled by MurmurHash3's last step. Whoever sees a few of the numbers can guess the others.
@@ -20,7 +20,10 @@ export function nextRandom(words: Int32Array, at: number): number {
   return scramble(words[at]!) >>> 0
 }
 
-/** The next number in [0, limit), for a limit up to 2^20: no number is rarer than another by more than a 4096th. */
+/**
+ * The next number in [0, limit), for a limit up to 2^20: no number is rarer than another by more
+ * than a 4096th.
+ */
 export function randomBelow(words: Int32Array, at: number, limit: number): number {
   return Math.floor((nextRandom(words, at) / 4294967296) * limit)
 }

@@ -1,13 +1,15 @@
 /**
- * The attributes of a fault injection point, as the files under `/sys/kernel/debug/<point>/`: a number or a
- * flag in each.
+ * The attributes of a fault injection point, as the files under `/sys/kernel/debug/<point>/`: a
+ * number or a flag in each.
  *
  * Source: spec/slab.md §17.1, spec/pressure.md §13.1.
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 
-/** What the text of an attribute is: a number from 0 on, a 32-bit number with a sign, or Y and N. */
+/**
+ * What the text of an attribute is: a number from 0 on, a 32-bit number with a sign, or Y and N.
+ */
 type Kind = 'count' | 'signed' | 'flag'
 
 /** An attribute: its file, what is in it, and what is in it at first. */
@@ -52,7 +54,8 @@ export class FaultAttributes {
 
   /**
    * Writes a file: a decimal number, or Y or N (also y, n, 1 and 0), with or without a newline.
-   * @throws InvalidArgument, with nothing changed, for another text or a file that the point does not have.
+   * @throws InvalidArgument, with nothing changed, for another text or a file that the point does
+   * not have.
    */
   write(file: string, text: string): void {
     const kind = this.kindOf(file)
@@ -73,7 +76,10 @@ export class FaultAttributes {
     return value
   }
 
-  /** Sets the value of a file. @throws InvalidArgument, with nothing changed, when it is out of range. */
+  /**
+   * Sets the value of a file. @throws InvalidArgument, with nothing changed, when it is out of
+   * range.
+   */
   set(file: string, value: number): void {
     const kind = this.kindOf(file)
     if (kind === 'flag') checkInteger(file, value, 0, 1)

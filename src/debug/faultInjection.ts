@@ -1,6 +1,6 @@
 /**
- * Making allocations fail on purpose: `failslab` for objects, `fail_page_alloc` for pages. The same seed and
- * the same calls give the same failures.
+ * Making allocations fail on purpose: `failslab` for objects, `fail_page_alloc` for pages. The same
+ * seed and the same calls give the same failures.
  *
  * ```ts
  * slabs.setFaults(failslab({ probability: 10, times: -1, ignoreGfpWait: false, seed: 7 }))
@@ -45,9 +45,9 @@ export interface FaultInjection {
 }
 
 /**
- * Makes allocations of objects fail, bulk ones as a whole: for `SlabAllocator.setFaults`. Spared are large
- * kmalloc blocks, the descriptors of caches, `__GFP_NOFAIL`, and, unless `ignoreGfpWait` is false,
- * requests that may wait.
+ * Makes allocations of objects fail, bulk ones as a whole: for `SlabAllocator.setFaults`. Spared
+ * are large kmalloc blocks, the descriptors of caches, `__GFP_NOFAIL`, and, unless `ignoreGfpWait`
+ * is false, requests that may wait.
  * @throws InvalidArgument for a number out of range.
  */
 export function failslab(options: FailslabOptions = {}): SlabFaults & FaultInjection {
@@ -68,8 +68,8 @@ export function failslab(options: FailslabOptions = {}): SlabFaults & FaultInjec
 }
 
 /**
- * Makes allocations of pages fail: for `setPageFaults`. Spared are `__GFP_NOFAIL`, small orders, and, unless
- * told otherwise, requests that may wait or may use high memory.
+ * Makes allocations of pages fail: for `setPageFaults`. Spared are `__GFP_NOFAIL`, small orders,
+ * and, unless told otherwise, requests that may wait or may use high memory.
  * @throws InvalidArgument for a number out of range.
  */
 export function failPageAlloc(options: FailPageAllocOptions = {}): PageFaults & FaultInjection {

@@ -1,6 +1,6 @@
 /**
- * When a fault injection point fails, whatever it guards: the decision that all points share, the counter
- * of a task, and the report.
+ * When a fault injection point fails, whatever it guards: the decision that all points share, the
+ * counter of a task, and the report.
  *
  * Source: spec/slab.md §17.1, spec/pressure.md §13.1.
  */
@@ -17,8 +17,8 @@ export class FaultTask {
   private left = 0
 
   /**
-   * Makes the `n`-th call from now fail, whatever the attributes say, and those before it succeed; 0 for
-   * none. Calls that a point spares, by their mask or cache, do not count.
+   * Makes the `n`-th call from now fail, whatever the attributes say, and those before it succeed;
+   * 0 for none. Calls that a point spares, by their mask or cache, do not count.
    */
   setFailNth(n: number): void {
     checkInteger('n', n, 0, 0x7fffffff)
@@ -30,7 +30,10 @@ export class FaultTask {
     return this.left
   }
 
-  /** Counts a call: true for the one that fails. To be called while {@link failNth} is not 0. @internal */
+  /**
+   * Counts a call: true for the one that fails. To be called while {@link failNth} is not 0.
+   * @internal
+   */
   countCall(): boolean {
     this.left -= 1
     return this.left === 0
@@ -39,13 +42,17 @@ export class FaultTask {
 
 /** What every point is made of. Numbers and flags are those of its files, see `FaultAttributes`. */
 export interface FaultOptions {
-  /** Percent of the calls that fail, of those that are not spared; 0 when not given, 100 for all. */
+  /**
+   * Percent of the calls that fail, of those that are not spared; 0 when not given, 100 for all.
+   */
   readonly probability?: number
   /** Of the calls that are not spared, each so many'th may fail; 1 when not given. */
   readonly interval?: number
   /** Failures in all, -1 for no limit; 1 when not given. */
   readonly times?: number
-  /** What may be allocated before the first failure: bytes of objects, or pages; 0 when not given. */
+  /**
+   * What may be allocated before the first failure: bytes of objects, or pages; 0 when not given.
+   */
   readonly space?: number
   /** 0 for no report, 1 for two lines, 2 for a stack dump as well; 2 when not given. */
   readonly verbose?: number

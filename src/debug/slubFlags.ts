@@ -53,11 +53,11 @@ export function parseSlubDebug(value: string | undefined, log: Log): SlubBoot {
     if (block === '') continue
     const comma = block.indexOf(',')
     const letters = comma < 0 ? block : block.slice(0, comma)
-    const names = comma < 0 ? '' : block.slice(comma + 1)
     const flags = letters === '' ? SLAB_DEBUG_DEFAULT : parseLetters(letters, log)
     noHigherOrder ||= /o/i.test(letters)
-    if (names === '') globalFlags = flags
-    else named.push({ flags, names: names.split(',') })
+    // A comma without a name behind it still makes it a block of names.
+    if (comma < 0) globalFlags = flags
+    else named.push({ flags, names: block.slice(comma + 1).split(',') })
   }
   return { globalFlags, named, noHigherOrder }
 }

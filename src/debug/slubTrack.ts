@@ -78,7 +78,7 @@ export class SlubTracks {
     const when = readWord32(c.ram, at + 28) * TWO_32 + readWord32(c.ram, at + 24)
     const stack = this.stacks.name(handle)
     return {
-      address: (BigInt(hi) << 32n) | BigInt(lo),
+      address: wordOf(lo, hi),
       label: this.label(lo, hi),
       handle,
       stack: stack === '' ? [] : stack.split('\n'),
@@ -99,9 +99,14 @@ export class SlubTracks {
     if (lo === 0 && hi === 0) return ''
     const shift = lo % TEXT_BYTES
     const name = hi === TEXT_HIGH ? this.callers.name((lo - shift - TEXT_LOW) / TEXT_BYTES) : ''
-    if (name === '') return `0x${hi.toString(16)}${lo.toString(16).padStart(8, '0')}`
+    if (name === '') return `0x${wordOf(lo, hi).toString(16)}`
     return shift === 0 ? name : `${name}+0x${shift.toString(16)}`
   }
+}
+
+/** A word of 64 bits from its halves. */
+function wordOf(lo: number, hi: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo)
 }
 
 /** Wipes both tracks of an object. */

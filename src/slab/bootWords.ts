@@ -7,7 +7,10 @@
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { type FaultAttr, parseFaultAttr } from '../base/faultAttr'
 
-/** What the words mean: for those that were given only. May be spread into the options of a `SlabAllocator`. */
+/**
+ * What the words mean: for those that were given only. May be spread into the options of a
+ * `SlabAllocator`.
+ */
 export interface SlabBootOptions {
   /** `slab_merge` and `slab_nomerge`, the last one; `slub_` as well. */
   merge?: boolean
@@ -62,8 +65,8 @@ const WORDS: Readonly<Record<string, (options: SlabBootOptions, value: string | 
 }
 
 /**
- * Reads a command line: words with blanks between them. Of words that come twice the last one counts; in
- * names, `-` is the same as `_`.
+ * Reads a command line: words with blanks between them. Of words that come twice the last one
+ * counts; in names, `-` is the same as `_`.
  *
  * ```ts
  * const words = slabOptions('slab_nomerge slub_max_order=1 quiet')

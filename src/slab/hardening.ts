@@ -1,20 +1,20 @@
 /**
- * Free lists that an attacker can not foresee: free pointers that are stored encoded, and slabs whose objects
- * come out in a random order. Both are off in the kernel that the rest of the library answers like, so
- * addresses are not a real kernel's with them.
+ * Free lists that an attacker can not foresee: free pointers that are stored encoded, and slabs
+ * whose objects come out in a random order. Both are off in the kernel that the rest of the library
+ * answers like, so addresses are not a real kernel's with them.
  *
- * A free pointer is stored XORed with the secret of its cache and with its own place, bytes reversed, so
- * that equal pointers look different:
+ * A free pointer is stored XORed with the secret of its cache and with its own place, bytes
+ * reversed, so that equal pointers look different:
  *
  *     high half: pointer's ^ secret's ^ reverse(low half of the place)
  *     low half:  pointer's ^ secret's ^ reverse(high half of the place)
  *
- * Example: the end of a list, 0, at 0xffff888000123440 with the secret 0x1111111122222222 is stored as
- * 0x1111111122222222 ^ 0x403412008088ffff = 0x51250311a2aadddd.
+ * Example: the end of a list, 0, at 0xffff888000123440 with the secret 0x1111111122222222 is stored
+ * as 0x1111111122222222 ^ 0x403412008088ffff = 0x51250311a2aadddd.
  *
- * Random numbers come from a seed. Their state is the word SLAB_RANDOM of the allocator's state, so that a
- * saved machine goes on like the one that was saved. Each new slab gets an order of its own; a kernel
- * keeps one order for each cache, and starts somewhere in it.
+ * Random numbers come from a seed. Their state is the word SLAB_RANDOM of the allocator's state, so
+ * that a saved machine goes on like the one that was saved. Each new slab gets an order of its own;
+ * a kernel keeps one order for each cache, and starts somewhere in it.
  */
 
 import { checkInteger } from '../base/errors'
@@ -24,7 +24,10 @@ import type { SlabContext, SlabHardening } from './context'
 
 /** Options of {@link slabHardening}. */
 export interface HardeningOptions {
-  /** Seed of the random numbers, 0 to 2^32 - 1. The same seed and the same calls give the same addresses. */
+  /**
+   * Seed of the random numbers, 0 to 2^32 - 1. The same seed and the same calls give the same
+   * addresses.
+   */
   readonly seed: number
   /** Store free pointers encoded; true when not given. */
   readonly encode?: boolean

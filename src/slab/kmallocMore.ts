@@ -1,4 +1,7 @@
-/** The rarer calls of the kmalloc family: arrays, many at once, and memory that held a secret. Source: spec/slab.md §12.2, §14. */
+/**
+ * The rarer calls of the kmalloc family: arrays, many at once, and memory that held a secret.
+ * Source: spec/slab.md §12.2, §14.
+ */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE, type VirtAddr } from '../base/units'
@@ -21,7 +24,10 @@ export function kfreeSensitive(heap: Kmalloc, p: VirtAddr | null): void {
   heap.kfree(p)
 }
 
-/** Bytes that may be used of what kmalloc gives for `size` bytes: what `ksize` tells, without debugging. */
+/**
+ * Bytes that may be used of what kmalloc gives for `size` bytes: what `ksize` tells, without
+ * debugging.
+ */
 export function kmallocSizeRoundup(size: number): number {
   checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
   if (size === 0) return 0
@@ -48,8 +54,8 @@ export function kreallocArray(
 }
 
 /**
- * Frees memory of the kmalloc family and objects of any caches: all of them, or none when one is wrong.
- * Objects of one slab are freed together, and change places in the array for that.
+ * Frees memory of the kmalloc family and objects of any caches: all of them, or none when one is
+ * wrong. Objects of one slab are freed together, and change places in the array for that.
  * @throws KernelBug, with nothing changed, for null, `ZERO_SIZE_PTR`, and what `kfree` refuses.
  */
 export function kfreeBulk(heap: Kmalloc, objects: VirtAddr[]): void {

@@ -1,6 +1,6 @@
 /**
- * Copies in memory of the kmalloc family: of bytes, and of text as UTF-8 ended by a 0. A copy belongs to the caller
- * until `kfree`.
+ * Copies in memory of the kmalloc family: of bytes, and of text as UTF-8 ended by a 0. A copy
+ * belongs to the caller until `kfree`.
  *
  * Source: spec/slab.md §14.1.
  */
@@ -32,7 +32,10 @@ export function kmemdupNul(
   return copyOf(heap, source, source.length + 1, gfp)
 }
 
-/** Copies a text, up to its first 0 if it has one, and the 0 that ends it; null for null, and without memory. */
+/**
+ * Copies a text, up to its first 0 if it has one, and the 0 that ends it; null for null, and
+ * without memory.
+ */
 export function kstrdup(
   heap: Kmalloc,
   text: string | null,
@@ -57,7 +60,8 @@ export function kstrndup(
 }
 
 /**
- * Reads the text at `p`, up to its 0, or to the end of the memory that may be used there: '' at `ZERO_SIZE_PTR`.
+ * Reads the text at `p`, up to its 0, or to the end of the memory that may be used there: '' at
+ * `ZERO_SIZE_PTR`.
  * @throws KernelBug unless memory in use starts at `p`.
  */
 export function readString(heap: Kmalloc, p: VirtAddr): string {

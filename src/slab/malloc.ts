@@ -1,9 +1,9 @@
 /**
- * C's `malloc`, `calloc`, `realloc` and `free` over a heap, to be imported into a WebAssembly module that
- * lives in the same memory.
+ * C's `malloc`, `calloc`, `realloc` and `free` over a heap, to be imported into a WebAssembly
+ * module that lives in the same memory.
  *
- * They differ from the kernel's calls where C does: a failure is 0, sizes and addresses are 32 bits, and
- * no memory is no reason to give up as long as there can be more.
+ * They differ from the kernel's calls where C does: a failure is 0, sizes and addresses are 32
+ * bits, and no memory is no reason to give up as long as there can be more.
  */
 
 import { InvalidArgument } from '../base/errors'
@@ -22,33 +22,44 @@ const MAX_FRAMES = 1048576
 /** How a module's heap gets more memory. */
 export interface WasmMallocOptions {
   /**
-   * Adds `bytes` bytes, a multiple of 65536, and tells the page allocator of them; false when there are
-   * none. `(bytes) => ram.grow(bytes)` with the `PhysicalMemory` beneath. Without it the heap does not grow.
+   * Adds `bytes` bytes, a multiple of 65536, and tells the page allocator of them; false when there
+   * are none. `(bytes) => ram.grow(bytes)` with the `PhysicalMemory` beneath. Without it the heap
+   * does not grow.
    */
   readonly grow?: (bytes: number) => boolean
 }
 
-/** What a module imports: integers of 32 bits, with or without a sign. Addresses are returned without. */
+/**
+ * What a module imports: integers of 32 bits, with or without a sign. Addresses are returned
+ * without.
+ */
 export interface WasmMalloc {
   /**
-   * Allocates `size` bytes, 4 MiB at most; 0 when there are none. 0 bytes are as good as 1: they get an
-   * address of their own, which has to be freed. Aligned to 16 bytes from 9 bytes on, to 8 below.
+   * Allocates `size` bytes, 4 MiB at most; 0 when there are none. 0 bytes are as good as 1: they
+   * get an address of their own, which has to be freed. Aligned to 16 bytes from 9 bytes on, to 8
+   * below.
    */
   malloc(this: void, size: number): number
-  /** Allocates `count` times `size` bytes filled with zero; 0 also when the product has more than 32 bits. */
+  /**
+   * Allocates `count` times `size` bytes filled with zero; 0 also when the product has more than 32
+   * bits.
+   */
   calloc(this: void, count: number, size: number): number
   /**
-   * Makes the memory at `p` hold `size` bytes, and keeps its content; 0 when it can not, and then the memory
-   * is as it was. With 0 for `p` it is `malloc`. 0 bytes are as good as 1: nothing is freed.
+   * Makes the memory at `p` hold `size` bytes, and keeps its content; 0 when it can not, and then
+   * the memory is as it was. With 0 for `p` it is `malloc`. 0 bytes are as good as 1: nothing is
+   * freed.
    */
   realloc(this: void, p: number, size: number): number
-  /** Frees memory; 0 is nothing. @throws KernelBug, through the module, for what is not allocated. */
+  /**
+   * Frees memory; 0 is nothing. @throws KernelBug, through the module, for what is not allocated.
+   */
   free(this: void, p: number): void
 }
 
 /**
- * The allocator of a WebAssembly module over `heap`, whose addresses are offsets into the module's memory. It is
- * an object to spread into the module's imports.
+ * The allocator of a WebAssembly module over `heap`, whose addresses are offsets into the module's
+ * memory. It is an object to spread into the module's imports.
  *
  * ```ts
  * const env = { memory, ...wasmMalloc(heap, { grow: (bytes) => ram.grow(bytes) }) }
@@ -83,8 +94,9 @@ export function wasmMalloc(heap: Kmalloc, options: WasmMallocOptions = {}): Wasm
 }
 
 /**
- * Grows the memory for a request of `size` bytes that found none, and tries it once more. The step is an eighth
- * of what there is, so that a heap that fills up grows seldom; when that can not be had, less and less.
+ * Grows the memory for a request of `size` bytes that found none, and tries it once more. The step
+ * is an eighth of what there is, so that a heap that fills up grows seldom; when that can not be
+ * had, less and less.
  */
 function afterGrowth(
   heap: Kmalloc,

@@ -184,7 +184,7 @@ interface Held {
 }
 
 /** The recordings' driver: a slot that was freed still knows its address, and is not freed again by an ordinary free. */
-class Player {
+export class Player {
   private readonly machine: SlubMachine
   private readonly caches = new Map<number, SlabCache>()
   private readonly slots = new Map<number, Held>()

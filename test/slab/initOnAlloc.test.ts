@@ -26,7 +26,10 @@ const SIZE = 72
 interface Kind {
   readonly name: string
   readonly options: Partial<SlabCacheOptions>
-  /** Whether an allocation zeroes: without options, with init_on_alloc; without and with `__GFP_ZERO`. */
+  /**
+   * Whether an allocation zeroes: without options, with init_on_alloc; without and with
+   * `__GFP_ZERO`.
+   */
   readonly zeroes: readonly [plain: boolean, zero: boolean, init: boolean, initZero: boolean]
   /** Whether a free zeroes with init_on_free. */
   readonly wipes: boolean
@@ -115,8 +118,8 @@ describe.each(KINDS)('a cache that $name', ({ options, zeroes, wipes }) => {
 
 describe('a cache with red zones', () => {
   /**
-   * The bytes of a slot of 64-byte objects after `act`. What the checks of a debug cache do is not at issue here: only its
-   * layout is used, and the slot lies in the slab of another cache.
+   * The bytes of a slot of 64-byte objects after `act`. What the checks of a debug cache do is not
+   * at issue here: only its layout is used, and the slot lies in the slab of another cache.
    */
   function slot(flags: number, act: (c: SlabContext, cache: number, slab: number) => void) {
     const machine = slabMachine({

@@ -25,8 +25,14 @@ import {
   type VirtAddr,
   ZERO_SIZE_PTR,
 } from '../../src/index'
+import { slabAt } from '../../src/slab/objects'
 import { hashWords } from '../../src/state/checkState'
-import { CACHE_MIN_ORDER } from '../../src/state/slabSchema'
+import {
+  CACHE_MIN_ORDER,
+  SLAB_CACHE,
+  SLAB_CACHE_CACHE,
+  SLAB_NODE_CACHE,
+} from '../../src/state/slabSchema'
 import { thrownBy } from '../buddy/machines'
 import { expectSound, must } from './machines'
 import type { ModelCache, ModelObject, SlabModel } from './model'
@@ -308,6 +314,10 @@ function freeTwice(model: SlabModel, { a, b }: SlabDraw): void {
   if (object === undefined || model.objects.has(object.address)) return
   if (cache !== null && !model.caches.some((each) => each.cache === cache)) return
   const { slabs } = model.machine
+  // The page may have become one of descriptors since, which are in use.
+  const owner = slabs.words[slabAt(slabs.context, object.address) + SLAB_CACHE]
+  const firsts = [slabs.words[SLAB_CACHE_CACHE], slabs.words[SLAB_NODE_CACHE]]
+  if (firsts.includes(owner)) return
   const before = hashWords(slabs.words, slabs.wordsUsed)
   const inside = [...model.objects.values()].some(
     ({ address, size }) => object.address > address && object.address < address + size,

@@ -262,7 +262,8 @@ describe('growth', () => {
   })
 
   it('keeps free lists that were half used up', () => {
-    // The array of RAM's words is another one after each growth; a slab's free list must not end there.
+    // The array of RAM's words is another one after each growth; a slab's free list must not end
+    // there.
     const m = machine()
     const first = Array.from({ length: 100 }, () => m.malloc(8))
     m.ram.grow(MiB)
