@@ -4,6 +4,7 @@
  */
 
 export { InvalidArgument, KernelBug, OutOfMemory } from './base/errors'
+export { type FaultAttr, parseFaultAttr } from './base/faultAttr'
 export { LAYOUT_FLAT, LAYOUT_X86_64, type Layout } from './base/layout'
 export type { Log } from './base/log'
 export {
@@ -40,6 +41,7 @@ export type {
   LogOps,
   LowMemory,
   Nodemask,
+  PageFaults,
   PageZeroer,
   SlowRequest,
 } from './buddy/context'
@@ -89,6 +91,7 @@ export { inContext, inInterrupt, onCpu, withPageListsHeld } from './buddy/runnin
 export { type FreeSummary, freeSummary } from './buddy/summary'
 export { type SysctlName, sysctl } from './buddy/sysctl'
 export { foldCounters, refreshVmstat } from './buddy/vmstatRefresh'
+export type { FaultAttributes } from './debug/faultAttributes'
 export {
   type FailPageAllocOptions,
   type FailslabOptions,
@@ -96,6 +99,7 @@ export {
   failPageAlloc,
   failslab,
 } from './debug/faultInjection'
+export { type FaultOptions, FaultTask } from './debug/faultPoint'
 export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDebug'
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'

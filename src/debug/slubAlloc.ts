@@ -141,11 +141,13 @@ function takeFromNew(
     }
     return objectAddress(c, slab, offset)
   } finally {
-    if ((words[slab + SLAB_FLAGS]! & SLAB_QUARANTINED) === 0) {
+    const lost = (words[slab + SLAB_FLAGS]! & SLAB_QUARANTINED) !== 0
+    if (!lost) {
       if (words[slab + SLAB_INUSE] === words[slab + SLAB_OBJECTS]) addFull(words, cache, slab)
       else addPartial(words, cache, slab, true)
-      countSlab(words, cache, slab, 1)
     }
+    // A kernel does not count a slab that is lost like that.
+    if (!lost || r.throwing) countSlab(words, cache, slab, 1)
   }
 }
 
@@ -158,8 +160,8 @@ function addFull(words: Int32Array, cache: number, slab: number): void {
 /**
  * Takes the first free object of a slab and marks it as in use: its distance from the start, or -1 when the slab
  * was put out of use because of what a check found.
- * @throws KernelBug, with nothing taken, for what a kernel would not survive, what it would not notice, and, when
- * nothing is to go on, for what was repaired.
+ * @throws KernelBug, with nothing taken, when nothing is to go on, for what was repaired; and in any case for what a
+ * kernel would not survive or not notice, with the slab put out of use.
  */
 function takeFirst(
   c: SlabContext,
@@ -171,10 +173,10 @@ function takeFirst(
   const words = c.words
   const first = words[slab + SLAB_FREE]!
   const checks = hasFlags(words, cache, SLAB_CONSISTENCY_CHECKS)
-  if (first === 0) throw nullObject(c, r, cache)
+  if (first === 0) throw nullObject(c, r, cache, slab)
   const sound = leadsToPlace(c, cache, slab, first)
   const usable = sound && !isLive(words, cache, slab, first - 1)
-  if (!checks && !usable) throw corruptList(c, r, cache)
+  if (!checks && !usable) throw corruptList(c, r, cache, slab)
   const pointer = pointerText(firstFree(c, slab))
   const offset = first - 1
   words[slab + SLAB_FREE] = sound ? keepRaw(c, cache, slab, offset) : 0
@@ -185,7 +187,7 @@ function takeFirst(
       words[slab + SLAB_FREE] = first
       words[slab + SLAB_INUSE]! -= 1
       r.raise()
-      throw corruptList(c, r, cache)
+      throw corruptList(c, r, cache, slab)
     }
   }
   if (hasFlags(words, cache, SLAB_TRACE)) r.trace([traceLine(c, cache, slab, offset, 'alloc')])
@@ -243,8 +245,12 @@ export function traceLine(
   return `TRACE ${formatName(c.words, cache)} ${what} ${pointerAt(c, slab, offset)} ${counts}`
 }
 
-/** A listed slab without a free object: its list was cut, and a kernel reads through a null pointer. */
-function nullObject(c: SlabContext, r: SlubReports, cache: number): KernelBug {
+/**
+ * A listed slab without a free object: its list was cut off, and a kernel reads through a null pointer. The slab
+ * leaves the list, so that the next allocation does not meet it again.
+ */
+function nullObject(c: SlabContext, r: SlubReports, cache: number, slab: number): KernelBug {
+  giveUp(c.words, cache, slab)
   const address = hex16(BigInt(c.words[cache + CACHE_OFFSET]!))
   return r.fault(
     `the free list of a slab of cache ${formatName(c.words, cache)} was cut off: no object is left on it`,
@@ -252,10 +258,20 @@ function nullObject(c: SlabContext, r: SlubReports, cache: number): KernelBug {
   )
 }
 
-/** What a kernel would hand out although it is no object, or one in use. */
-function corruptList(c: SlabContext, r: SlubReports, cache: number): KernelBug {
+/** What a kernel would hand out although it is no object, or one in use: the slab loses its free objects. */
+function corruptList(c: SlabContext, r: SlubReports, cache: number, slab: number): KernelBug {
+  giveUp(c.words, cache, slab)
   const name = formatName(c.words, cache)
   const text = `a free object of cache ${name} was written to: its free pointer leads to no free object`
   r.begin()
   return new KernelBug('FREELIST_CORRUPT', text, c.log.refused(c, text))
+}
+
+/** Makes a listed slab one without free objects; those that are freed to it later can be used again. */
+function giveUp(words: Int32Array, cache: number, slab: number): void {
+  removePartial(words, cache, slab)
+  addFull(words, cache, slab)
+  words[slab + SLAB_FREE] = 0
+  words[slab + SLAB_INUSE] = words[slab + SLAB_OBJECTS]!
+  words[slab + SLAB_FLAGS]! |= SLAB_QUARANTINED
 }

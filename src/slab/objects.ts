@@ -1,6 +1,5 @@
 /**
- * Allocating and freeing one object: the fast paths, which touch what the running CPU holds and nothing
- * else, and the long way.
+ * Allocating and freeing one object, the long way: {@link ./fastPath} does what is simple.
  *
  *     allocate:  CPU's free objects -> the slab's own -> CPU's partial list -> node's list -> new slab
  *     free:      to the CPU's free objects, if it is the CPU's slab; else to the slab's own
@@ -10,45 +9,36 @@
  * Source: spec/slab.md §7, §8.
  */
 
-import type { KernelBug } from '../base/errors'
+import { InvalidArgument, type KernelBug } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
-import { __GFP_BITS_MASK, __GFP_ZERO } from '../page/gfp'
+import { __GFP_ZERO } from '../page/gfp'
 import {
-  CACHE_CPUS,
   CACHE_FLAGS,
   CACHE_GONE,
-  CACHE_GRANULE,
   CACHE_HAS_CTOR,
   CACHE_INUSE,
   CACHE_OBJECT_SIZE,
   CACHE_OFFSET,
   CACHE_PAD,
   CACHE_SIZE,
-  CACHE_STARTS,
   CACHE_STATE,
-  SLAB_BASE_HI,
-  SLAB_BASE_LO,
   SLAB_CACHE,
   SLAB_CPU_FREE,
   SLAB_CPU_PARTIAL,
-  SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
   SLAB_FLAGS,
   SLAB_FRAMES,
   SLAB_FREE,
   SLAB_FROZEN,
   SLAB_INUSE,
-  SLAB_LAST,
-  SLAB_LIVE,
   SLAB_MAX_PFN,
   SLAB_NEXT,
   SLAB_OBJECTS,
   SLAB_PFN,
-  SLAB_RAM,
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
 import type { SlabContext } from './context'
-import { SLAB_DEBUG_FLAGS, SLAB_POISON, SLAB_TYPESAFE_BY_RCU } from './flags'
+import { SLAB_POISON, SLAB_TYPESAFE_BY_RCU } from './flags'
 import { isLive, isPlace, OUTSIDE, readFreePointer, setLive, writeFreePointer } from './freePointer'
 import {
   cpuOf,
@@ -71,91 +61,7 @@ import {
   slabNode,
 } from './slabs'
 
-/** The reciprocal of a page's size: exact, as a power of two's. */
-const PER_PAGE = 1 / PAGE_SIZE
-/** Masks with one of these bits, or above, take the long way. */
-const NOT_PLAIN = __GFP_ZERO | ~__GFP_BITS_MASK
-
-// ---- The fast paths ----
-
-/**
- * Takes the CPU's first free object: its kernel address, or 0 with nothing changed when there is more to
- * do than that.
- */
-export function takeFast(c: SlabContext, cache: number, gfp: number): number {
-  if (!c.plain || (gfp & NOT_PLAIN) !== 0) return 0
-  const words = c.words
-  const cpu = words[cache + CACHE_CPUS]! + (c.running.cpu << SLAB_CPU_SHIFT)
-  const free = words[cpu + SLAB_CPU_FREE]!
-  if (free <= 0) return 0
-  const slab = words[cpu + SLAB_CPU_SLAB]!
-  const offset = free - 1
-  const ram = c.ramWords
-  const at = words[slab + SLAB_RAM]! + ((offset + words[cache + CACHE_OFFSET]!) >> 2)
-  if (at >= ram.length) return 0
-  const lo = ram[at]!
-  const hi = ram[at + 1]!
-  let next = (lo - words[slab + SLAB_BASE_LO]! + 1) | 0
-  if (hi !== words[slab + SLAB_BASE_HI] || (next - 1) >>> 0 > words[slab + SLAB_LAST]!) {
-    if ((lo | hi) !== 0) return 0
-    next = 0
-  }
-  const granule = words[cache + CACHE_GRANULE]!
-  const bit = offset >> granule
-  const mask = 1 << (bit & 31)
-  const word = bit >> 5
-  const live = words[slab + SLAB_LIVE + word]!
-  const starts = words[words[cache + CACHE_STARTS]! + word]!
-  if ((starts & ~live & mask) === 0 || bit << granule !== offset) return 0
-  words[slab + SLAB_LIVE + word] = live | mask
-  words[cpu + SLAB_CPU_FREE] = next
-  return words[slab + SLAB_PFN]! * PAGE_SIZE + offset + c.directMap
-}
-
-/**
- * Frees an object that is in use and belongs to `cache` (0: to any) if that takes no more than linking it to the
- * others of its slab. Returns false, with nothing changed, when it does, or when anything is wrong.
- */
-export function freeFast(c: SlabContext, cache: number, address: number): boolean {
-  if (!c.plain) return false
-  const words = c.words
-  const physical = address - c.directMap
-  const page = physical * PER_PAGE
-  if (!(page >= 0 && page < words[SLAB_MAX_PFN]!)) return false
-  const slab = words[SLAB_FRAMES + (page | 0)]!
-  if (slab <= 0) return false
-  const owner = words[slab + SLAB_CACHE]!
-  if (cache !== 0 && owner !== cache) return false
-  const offset = physical - words[slab + SLAB_PFN]! * PAGE_SIZE
-  const granule = words[owner + CACHE_GRANULE]!
-  const bit = offset >> granule
-  if (bit << granule !== offset) return false
-  const mask = 1 << (bit & 31)
-  const word = slab + SLAB_LIVE + (bit >> 5)
-  const live = words[word]!
-  if ((live & mask) === 0) return false
-  const ram = c.ramWords
-  const at = words[slab + SLAB_RAM]! + ((offset + words[owner + CACHE_OFFSET]!) >> 2)
-  if (at >= ram.length) return false
-  const cpu = words[owner + CACHE_CPUS]! + (c.running.cpu << SLAB_CPU_SHIFT)
-  let list = cpu + SLAB_CPU_FREE
-  if (words[cpu + SLAB_CPU_SLAB] !== slab) {
-    list = slab + SLAB_FREE
-    const inuse = words[slab + SLAB_INUSE]!
-    const frozen = (words[slab + SLAB_FLAGS]! & SLAB_FROZEN) !== 0
-    if (!frozen && (words[list] === 0 || inuse === 1)) return false
-    if ((words[owner + CACHE_FLAGS]! & SLAB_DEBUG_FLAGS) !== 0) return false
-    words[slab + SLAB_INUSE] = inuse - 1
-  }
-  const first = words[list]!
-  ram[at] = first === 0 ? 0 : (words[slab + SLAB_BASE_LO]! + first - 1) | 0
-  ram[at + 1] = first === 0 ? 0 : words[slab + SLAB_BASE_HI]!
-  words[list] = offset + 1
-  words[word] = live & ~mask
-  return true
-}
-
-// ---- Allocating, the long way ----
+// ---- Allocating ----
 
 /**
  * Allocates an object: its kernel address, or 0 when there is no memory or the allocation was made to
@@ -235,7 +141,7 @@ function findSlab(c: SlabContext, cache: number, gfp: number, node: number): num
  * Moves a slab's own free objects to the CPU, to which they count as in use from then on. With none the CPU leaves
  * the slab: it is full, and on no list. Returns whether there were any.
  */
-function takeOwnList(words: Int32Array, cpu: number, slab: number): boolean {
+export function takeOwnList(words: Int32Array, cpu: number, slab: number): boolean {
   const own = words[slab + SLAB_FREE]!
   if (own === 0) {
     words[slab + SLAB_FLAGS]! &= ~SLAB_FROZEN
@@ -289,15 +195,19 @@ function keepsContent(words: Int32Array, cache: number): boolean {
   return (words[cache + CACHE_FLAGS]! & (SLAB_TYPESAFE_BY_RCU | SLAB_POISON)) !== 0
 }
 
-// ---- Freeing, the long way ----
+// ---- Freeing ----
 
 /** The slab that holds an address; 0 when none does. For any number. */
 export function slabAt(c: SlabContext, address: number): number {
   return Math.max(0, frameWord(c, address))
 }
 
-/** The word of the frame that an address lies in; 0 for addresses outside memory. For any number. */
+/**
+ * The word of the frame that an address lies in; 0 for addresses outside memory. For any number.
+ * @throws InvalidArgument for anything else.
+ */
 export function frameWord(c: SlabContext, address: number): number {
+  if (typeof address !== 'number') throw new InvalidArgument('address', address, 'a number')
   const pfn = Math.floor((address - c.directMap) / PAGE_SIZE)
   return pfn >= 0 && pfn < c.words[SLAB_MAX_PFN]! ? c.words[SLAB_FRAMES + pfn]! : 0
 }

@@ -18,11 +18,12 @@ import { encodeName, formatName } from './cacheName'
 import { createCache, destroyCache } from './caches'
 import { checkMask, checkNodeHint } from './checks'
 import type { Ctor, SlabContext } from './context'
+import { freeFast, takeFast } from './fastPath'
 import { SLAB_DEBUG_FLAGS, SLAB_FLAGS_PERMITTED, SLAB_MEM_SPREAD, SLAB_PANIC } from './flags'
 import { freeToCache } from './freeToCache'
 import { KMALLOC_MAX_SIZE } from './kmallocClass'
 import { objectAlign } from './objectLayout'
-import { allocObject, freeFast, takeFast } from './objects'
+import { allocObject } from './objects'
 import { flushCache, shrinkNodes } from './partial'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
 import { refuse, warn } from './slabs'
@@ -61,9 +62,8 @@ export interface SlabCacheOptions {
 export class SlabCache {
   /** What the caches of the machine share. */
   readonly slabs: SlabAllocator
-  /** Offset of the cache's record, for the library's own layers. @internal */
-  readonly record: number
   private readonly context: SlabContext
+  private readonly offset: number
   /** Number of the cache: another cache may get the record of one that has ended. */
   private readonly id: number
 
@@ -75,13 +75,17 @@ export class SlabCache {
   constructor(from: SlabAllocator | Pages, options: SlabCacheOptions | CacheRecord) {
     this.slabs = slabAllocator(from)
     this.context = this.slabs.context
-    this.record = options instanceof CacheRecord ? options.offset : create(this.context, options)
-    this.id = this.context.words[this.record + CACHE_ID]!
+    this.offset = options instanceof CacheRecord ? options.offset : create(this.context, options)
+    this.id = this.context.words[this.offset + CACHE_ID]!
   }
 
-  private get alive(): number {
-    const { context, record } = this
-    if (context.words[record + CACHE_ID] === this.id) return record
+  /**
+   * Offset of the cache's record, for the library's own layers. @internal
+   * @throws KernelBug when the cache has ended.
+   */
+  get record(): number {
+    const { context, offset } = this
+    if (context.words[offset + CACHE_ID] === this.id) return offset
     throw refuse(context, 'CACHE_DESTROYED', 'the cache is destroyed')
   }
 
@@ -91,25 +95,25 @@ export class SlabCache {
    * @returns its address, or null when there is no memory.
    */
   alloc(gfp: number = GFP_KERNEL): VirtAddr | null {
-    const fast = takeFast(this.context, this.alive, gfp)
+    const fast = takeFast(this.context, this.record, gfp)
     return fast !== 0 ? (fast as VirtAddr) : allocLong(this.context, this.record, gfp, NUMA_NO_NODE)
   }
 
   /** Allocates an object with memory of `node`, or near it unless `gfp` has `__GFP_THISNODE`. */
   allocNode(gfp: number, node: number): VirtAddr | null {
-    return allocLong(this.context, this.alive, gfp, node)
+    return allocLong(this.context, this.record, gfp, node)
   }
 
   /** Allocates an object filled with zero. */
   zalloc(gfp: number = GFP_KERNEL): VirtAddr | null {
-    return allocLong(this.context, this.alive, (gfp | __GFP_ZERO) >>> 0, NUMA_NO_NODE)
+    return allocLong(this.context, this.record, (gfp | __GFP_ZERO) >>> 0, NUMA_NO_NODE)
   }
 
   /** Allocates `count` objects: all of them, or none, and then the array is empty. */
   allocBulk(gfp: number, count: number): VirtAddr[] {
     checkMask(gfp)
     checkInteger('count', count, 0, 1 << 24)
-    return allocBulk(this.context, this.alive, gfp, count)
+    return allocBulk(this.context, this.record, gfp, count)
   }
 
   /**
@@ -118,7 +122,7 @@ export class SlabCache {
    * inside of one, or no object at all.
    */
   free(object: VirtAddr): void {
-    if (!freeFast(this.context, this.alive, object)) {
+    if (freeFast(this.context, this.record, object) !== true) {
       freeToCache(this.context, this.record, object)
     }
   }
@@ -128,14 +132,14 @@ export class SlabCache {
    * together, and change places in the array for that.
    */
   freeBulk(objects: VirtAddr[]): void {
-    freeBulk(this.context, this.alive, objects)
+    freeBulk(this.context, this.record, objects)
   }
 
   /** Gives empty slabs back to the pages. Returns whether slabs are left. */
   shrink(): boolean {
     const c = this.context
-    flushCache(c, this.alive)
-    const left = shrinkNodes(c, this.alive)
+    flushCache(c, this.record)
+    const left = shrinkNodes(c, this.record)
     c.debug?.settle(c)
     return left
   }
@@ -145,33 +149,33 @@ export class SlabCache {
    * @throws KernelBug when objects are in use: it stays, and nothing can be allocated from it.
    */
   destroy(): void {
-    destroyCache(this.context, this.alive)
+    destroyCache(this.context, this.record)
     this.context.debug?.settle(this.context)
   }
 
   /** The name; of the first cache, when this one was merged into another. */
   get name(): string {
-    return formatName(this.context.words, this.alive)
+    return formatName(this.context.words, this.record)
   }
 
   /** Bytes of an object; of the largest one, when caches were merged. */
   get objectSize(): number {
-    return this.context.words[this.alive + CACHE_OBJECT_SIZE]!
+    return this.context.words[this.record + CACHE_OBJECT_SIZE]!
   }
 
   /** Distance from an object to the next. Bytes. */
   get size(): number {
-    return this.context.words[this.alive + CACHE_SIZE]!
+    return this.context.words[this.record + CACHE_SIZE]!
   }
 
   /** SLAB_ flags, internal ones included. */
   get flags(): number {
-    return this.context.words[this.alive + CACHE_FLAGS]! >>> 0
+    return this.context.words[this.record + CACHE_FLAGS]! >>> 0
   }
 
   /** Whether objects are set up by a constructor. */
   get hasCtor(): boolean {
-    return (this.context.words[this.alive + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
+    return (this.context.words[this.record + CACHE_STATE]! & CACHE_HAS_CTOR) !== 0
   }
 }
 

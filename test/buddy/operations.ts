@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
+import { MAX_ORDER_PAGES, PAGEBLOCK_PAGES } from '../../src/base/units'
 import {
   allocContigRange,
   allocPagesBulk,
@@ -44,6 +45,7 @@ import {
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
+import { pageblockType } from '../../src/zone/pageblock'
 import { WMARK_LOW, zoneOfPfn } from '../../src/zone/zones'
 import { cachedPages, faults, freeHead, zonesOf } from './machines'
 import type { Block, Model } from './model'
@@ -329,14 +331,24 @@ function contig(model: Model, pages: BuddyAllocator, { a, b }: Draw): void {
   const end = start + 1 + (b % (b % 3 === 0 ? 1500 : 60))
   const free = model.allFree(start, end)
   if (end > model.top) return
-  const type = b % 5 === 0 ? MIGRATE_CMA : MIGRATE_MOVABLE
-  // As in the kernel, cached pages of a pageblock that a failing call turns into CMA would go back to
-  // its MOVABLE lists, and take CMA pages that they merge with along.
-  if (type === MIGRATE_CMA) pages.drainAllPages()
+  // As in the kernel, turning pageblocks that were not CMA into CMA can leave CMA pages on other lists,
+  // where their counter does not see them: only what is CMA already is asked for as that.
+  const cma = b % 5 === 0 && allCma(pages, start, end)
+  const type = cma ? MIGRATE_CMA : MIGRATE_MOVABLE
   const result = allocContigRange(pages, toPfn(start), toPfn(end), type)
   if (result !== 0) return
   expect(free).toBe(true)
   for (let page = start; page < end; page++) model.enter(page, 0, 0)
+}
+
+/** Whether the whole blocks around a range, as large as ranges are isolated, are CMA. */
+function allCma(pages: BuddyAllocator, start: number, end: number): boolean {
+  const last = Math.ceil(end / MAX_ORDER_PAGES) * MAX_ORDER_PAGES
+  for (let pfn = start & -MAX_ORDER_PAGES; pfn < last; pfn += PAGEBLOCK_PAGES) {
+    if (zoneOfPfn(pages.words, pfn) < 0 || pageblockType(pages.words, pfn) !== MIGRATE_CMA)
+      return false
+  }
+  return true
 }
 
 function unlessChanged<T>(pages: BuddyAllocator, may: boolean, call: () => T): T {

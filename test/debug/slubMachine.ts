@@ -1,17 +1,21 @@
 /** A machine like that of the recordings, and a player of their rows that keeps the log by label. */
 
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { type SlubDebug, type SlubDebugOptions, slubDebug } from '../../src/debug/slubDebug'
 import { remainingObjects } from '../../src/debug/slubObjects'
+import { TAINT_BAD_PAGE } from '../../src/debug/slubText'
 import { validateCache } from '../../src/debug/slubValidate'
 import {
-  type BuddyAllocator,
+  BuddyAllocator,
   cacheState,
   KernelBug,
   Kmalloc,
   kmallocCacheOf,
   LAYOUT_X86_64,
   loadZones,
+  MiB,
   PAGE_SIZE,
   PhysicalMemory,
   SlabAllocator,
@@ -23,9 +27,6 @@ import {
 } from '../../src/index'
 import { slabNodeOnline } from '../../src/slab/hotplug'
 import { SLAB_TAINT } from '../../src/state/slabSchema'
-
-/** Taint bit of a warning: letter W. */
-const TAINT_WARN = 1 << 9
 
 /** A machine whose slab allocator can check. */
 export interface SlubMachine {
@@ -121,12 +122,13 @@ export type Row = Readonly<Record<string, unknown>>
 
 /** The rows of a recording in test/fixtures/, without the header. */
 export function readRows(path: string): Row[] {
-  const text = readFileSync(new URL(`../fixtures/${path}`, import.meta.url), 'utf8')
-  return text
+  const file = readFileSync(new URL(`../fixtures/${path}`, import.meta.url))
+  return (path.endsWith('.gz') ? gunzipSync(file) : file)
+    .toString('utf8')
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Row)
-    .filter((row) => row.call !== undefined)
+    .filter((row) => row.scenario === undefined)
 }
 
 /** What a label is followed by: what was recorded, and what the player's machine logged. */
@@ -283,11 +285,7 @@ export class Player {
 
   private alloc(row: Row): unknown {
     const cache = this.cache(row)
-    return this.hold(
-      num(row, 'slot'),
-      cache.allocNode(num(row, 'gfp'), num(row, 'node')),
-      cache,
-    )
+    return this.hold(num(row, 'slot'), cache.allocNode(num(row, 'gfp'), num(row, 'node')), cache)
   }
 
   private hold(slot: number, address: VirtAddr | null, cache: SlabCache | null): string | null {
@@ -323,11 +321,6 @@ function nodeOne(state: ReturnType<typeof cacheState>): unknown {
   return { ...state, nodes: { 1: state.nodes['1'] } }
 }
 
-/** The taint that a warning leaves, for logs that do not keep it. */
-export function setWarned(machine: SlubMachine): void {
-  machine.slabs.words[SLAB_TAINT]! |= TAINT_WARN
-}
-
 /** The bug that a call throws. */
 export function thrown(call: () => unknown): KernelBug {
   try {
@@ -337,4 +330,74 @@ export function thrown(call: () => unknown): KernelBug {
     throw error
   }
   throw new Error('nothing was thrown')
+}
+
+/** A machine of one node and 4 MiB at address 0, for what needs no kernel's addresses. */
+export interface SmallMachine {
+  readonly ram: PhysicalMemory
+  readonly pages: BuddyAllocator
+  readonly slabs: SlabAllocator
+  readonly debug: SlubDebug
+  log(): string[]
+  /** Everything that the pages, the slabs and the RAM hold, as one number in hex. */
+  state(): string
+}
+
+/** Its reports have been made before, so that the next one does not change the taint. */
+export function smallMachine(
+  options: SlubDebugOptions = {},
+  slabOptions: SlabOptions = {},
+): SmallMachine {
+  const ram = new PhysicalMemory({ size: 4 * MiB })
+  const pages = new BuddyAllocator({ ram })
+  let lines: string[] = []
+  const write = (line: string) => {
+    lines.push(line)
+  }
+  const debug = slubDebug({ log: write, ...options })
+  const log = slabLog(write, { remaining: remainingObjects })
+  const slabs = new SlabAllocator(pages, { merge: false, debug, log, ...slabOptions })
+  slabs.words[SLAB_TAINT]! |= TAINT_BAD_PAGE
+  return {
+    ram,
+    pages,
+    slabs,
+    debug,
+    log() {
+      const taken = lines
+      lines = []
+      return taken
+    },
+    state() {
+      const hash = createHash('sha1')
+      for (const part of [pages.words, slabs.words, ram.bytes(0, 4 * MiB)]) {
+        hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+      }
+      return hash.digest('hex')
+    },
+  }
+}
+
+/** A cache for tests. */
+export function makeCache(
+  machine: { readonly slabs: SlabAllocator },
+  name: string,
+  size: number,
+  flags: number,
+  ctor?: (object: VirtAddr) => void,
+): SlabCache {
+  const options = { name, size, flags }
+  return new SlabCache(machine.slabs, ctor === undefined ? options : { ...options, ctor })
+}
+
+/** An object; the test fails without memory. */
+export function take(cache: SlabCache): VirtAddr {
+  const object = cache.alloc()
+  if (object === null) throw new Error('no memory')
+  return object
+}
+
+/** An address at a distance from an object. */
+export function past(object: VirtAddr, offset: number): VirtAddr {
+  return (object + offset) as VirtAddr
 }

@@ -79,7 +79,7 @@ export function machineHash({ ram, pages, slabs }: SlabMachine): string {
 }
 
 /** Free pages of all nodes, those on page lists included. */
-export function freePages({ pages }: SlabMachine): number {
+export function freePages({ pages }: Pick<SlabMachine, 'pages'>): number {
   pages.drainAllPages()
   return zonesOf(pages).reduce((sum, zone) => sum + freePagesOf(pages, zone), 0)
 }

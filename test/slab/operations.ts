@@ -221,13 +221,13 @@ function destroy(model: SlabModel, { a }: SlabDraw): void {
   if (from === undefined) return
   const names = model.caches.filter(({ cache }) => cache.record === from.cache.record)
   if (names.length > 1 || model.objectsOf(from.cache).length === 0) {
-    from.cache.destroy()
-    model.caches.splice(model.caches.indexOf(from), 1)
     // Objects belong to the cache, under whichever name they came.
     for (const object of model.objectsOf(from.cache)) {
       const other = must(names.find((each) => each !== from))
       if (object.from === from) model.objects.set(object.address, { ...object, from: other })
     }
+    from.cache.destroy()
+    model.caches.splice(model.caches.indexOf(from), 1)
     return
   }
   const error = thrownBy(() => from.cache.destroy()) as KernelBug
@@ -274,6 +274,10 @@ function krealloc(model: SlabModel, { size, a, b }: SlabDraw): void {
   }
   expect(moved === object.address).toBe(bytes <= usable)
   model.expectBytes(moved, Math.min(object.size, bytes), byte)
+  if (moved === object.address) {
+    model.resize(object, bytes)
+    return
+  }
   model.objects.delete(object.address)
   model.enter(moved, bytes, null, false)
 }
