@@ -1,7 +1,7 @@
 /**
  * The slab layer's messages in the kernel's words: requests that found no memory, masks that no slab may be
- * asked for with, warnings, caches that could not be made or destroyed. There are no stacks to dump (DIFF-11), and
- * no tasks to name (DIFF-13).
+ * asked for with, warnings, caches that could not be made or destroyed. There are no stacks to dump, and
+ * no tasks to name.
  *
  * Source: spec/slab.md §4.1, §6, §11, §18.4, §23.1.
  */

@@ -3,7 +3,8 @@
  * released, or before by hand.
  *
  * Memory is the data of a record, 40 bytes into its object. Strings of the kernel image, which the kernel
- * would neither copy nor free, do not exist here; for a formatted string, copy a template string.
+ * would neither copy nor free, do not exist here; for a formatted string, copy a template string. Memory that is
+ * not the device's is refused (DIFF-39).
  *
  * Source: spec/slab.md §21.1.
  */

@@ -3,7 +3,7 @@
  * gives them without an IOMMU. The address that the device sees is the physical one.
  *
  * The kernel would try a CMA area first for blocking requests of more than a page, and for a device that
- * has its own; there are none here.
+ * has its own; there are none here (DIFF-38).
  *
  * Source: spec/slab.md §20.3.
  */

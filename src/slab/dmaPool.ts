@@ -13,8 +13,8 @@
  * DMAPOOL-1: the chain in RAM is the page's stack of free blocks, its top first.
  * DMAPOOL-2: a block of a page is in the stack or in use, and never both.
  *
- * One difference: with a boundary larger than the page, the kernel's last block of a page could run past
- * its end; here there is no such block.
+ * With a boundary larger than the page, the kernel's last block of a page could run past its end; here there is no
+ * such block. Wrong frees, and the end of a pool in use, throw (DIFF-37).
  *
  * Source: spec/slab.md §20.
  */

@@ -6,7 +6,7 @@
  *
  * The pool's structure (56 bytes) is allocated from a heap, when the pool is given one. Chunk records,
  * which the kernel takes from vmalloc space, lists and bitmaps live in JavaScript: they are no part of
- * a saved state.
+ * a saved state (DIFF-35).
  *
  * GENALLOC-1: the bytes available in a chunk are its size less the granules of its set bits.
  * GENALLOC-2: chunks do not overlap.

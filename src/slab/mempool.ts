@@ -9,6 +9,9 @@
  * The kernel's structure (72 bytes) and its array of pointers (8 bytes for each) are allocated from a
  * heap; which elements the reserve holds is kept in JavaScript, and is no part of a saved state.
  *
+ * An element that the pool did not hand out is refused, and where the kernel would sleep, an error is thrown
+ * (DIFF-36).
+ *
  * MEMPOOL-1: an element is either in the reserve or handed out, and never both.
  *
  * Source: spec/slab.md §19.
