@@ -99,7 +99,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
  * unless `start` is given.
  */
 export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): Outcome {
-  const body = rows.filter((row) => row.call !== undefined && row.call !== 'label')
+  const body = rows.filter((row) => row.call !== undefined)
   const unknown = body.find((row) => !isKnown(String(row.call)))
   if (unknown !== undefined) {
     return skippedOutcome(`has ${unknown.call} calls, which the library lacks so far`, body.length)
@@ -124,7 +124,7 @@ export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): O
 }
 
 function isKnown(call: string): boolean {
-  return Object.hasOwn(HANDLERS, call) || isSlabCall(call)
+  return call === 'label' || Object.hasOwn(HANDLERS, call) || isSlabCall(call)
 }
 
 class Player {
@@ -154,6 +154,7 @@ class Player {
     try {
       // The recording kernel folded its counters before each call.
       foldCounters(this.pages)
+      if (row.call === 'label') return this.slabs?.label(row) ?? null
       const handler = HANDLERS[String(row.call)]
       const answer = handler?.(this, row) ?? this.slabs?.play(row) ?? {}
       const recorded = Object.fromEntries(Object.keys(answer).map((field) => [field, row[field]]))

@@ -7,7 +7,9 @@ import {
   loadZones,
   PAGE_SIZE,
   PhysicalMemory,
+  remainingObjects,
   SlabAllocator,
+  slabLog,
   slabNodeOnline,
   slubDebug,
   type ZoneState,
@@ -26,6 +28,8 @@ export interface SlabMachine {
   readonly pages: BuddyAllocator
   readonly slabs: SlabAllocator
   readonly heap: Kmalloc
+  /** Lines that were logged since the last look. */
+  takeLog(): string[]
 }
 
 /**
@@ -42,15 +46,26 @@ export function slabMachine(
     map: [nodeRange(0, 0, NODE_0_PAGES * PAGE_SIZE), ...zones.map(zoneRange)],
   })
   const pages = loadZones([zone(0, 'DMA32', 0, NODE_0_PAGES, NODE_0_USED), ...zones], { cpus, ram })
+  let lines: string[] = []
+  const write = (line: string): void => {
+    lines.push(line)
+  }
   const slabs = new SlabAllocator(pages, {
     layout: LAYOUT_X86_64,
     merge,
     nodes: [0],
-    debug: slubDebug({ onBug: 'continue' }),
+    debug: slubDebug({ onBug: 'continue', log: write }),
+    log: slabLog(write, { remaining: remainingObjects }),
   })
+  slabs.context.caller = 'run_line'
   const heap = new Kmalloc(slabs)
   for (const node of new Set(zones.map(({ node }) => node))) slabNodeOnline(slabs, node)
-  return { pages, slabs, heap }
+  const takeLog = (): string[] => {
+    const taken = lines
+    lines = []
+    return taken
+  }
+  return { pages, slabs, heap, takeLog }
 }
 
 /** A zone of free blocks, the first `used` frames apart: those are in use. */

@@ -11,6 +11,8 @@ import {
   validateCache,
 } from 'kmem'
 import type { SlabMachine } from './machine'
+import { firstDifference } from './outcome'
+import { maskLines } from './reportLines'
 import { type Answer, gfp, num, type Row } from './row'
 
 /** Slots of the recordings hold addresses, and the cache that an object belongs to. */
@@ -18,6 +20,9 @@ interface HeldObject {
   readonly address: VirtAddr
   readonly cache: SlabCache | null
 }
+
+/** What the recording driver's constructor writes into an object. */
+const CTOR_MARK = 0xc0ffee
 
 type Handler = (player: SlabPlayer, row: Row) => Answer
 
@@ -105,6 +110,8 @@ export class SlabPlayer {
   private readonly slots = new Map<number, HeldObject>()
   /** kmalloc caches whose state has not been told yet. */
   private readonly unknown = new Set<SlabCache>()
+  /** What the kernel logged under the last label. */
+  private expectedLog: readonly string[] | null = null
 
   constructor(machine: SlabMachine) {
     this.machine = machine
@@ -115,13 +122,21 @@ export class SlabPlayer {
     return HANDLERS[String(row.call)]?.(this, row) ?? {}
   }
 
+  /** Where what was logged since the last label is not what was recorded under it; null when nowhere. */
+  label(row: Row): string | null {
+    const logged = maskLines(this.machine.takeLog())
+    const expected = this.expectedLog
+    this.expectedLog = Array.isArray(row.log) ? maskLines(row.log) : null
+    return expected === null ? null : firstDifference(logged, expected, 'log before it')
+  }
+
   create(row: Row): Answer {
     const options = {
       name: String(row.name),
       size: num(row, 'size'),
       align: num(row, 'align'),
       flags: Number(row.flags),
-      ...(row.ctor === true ? { ctor: () => {} } : {}),
+      ...(row.ctor === true ? { ctor: (object: VirtAddr) => this.mark(object) } : {}),
     }
     this.caches.set(num(row, 'cache'), new SlabCache(this.machine.slabs, options))
     return { ok: true }
@@ -166,6 +181,13 @@ export class SlabPlayer {
       if (!(error instanceof KernelBug)) throw error
     }
     return {}
+  }
+
+  /** What the constructor of the recording driver does. */
+  private mark(object: VirtAddr): void {
+    const { context } = this.machine.slabs
+    const { words } = context.ram
+    words[context.ram.wordIndex(object - context.directMap)] = CTOR_MARK
   }
 
   /** An address as recordings have it: physical, in hexadecimal. */
