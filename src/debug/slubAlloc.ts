@@ -1,6 +1,6 @@
 /**
- * Allocating from debug caches: object by object, from the first slab of the node's partial list. There is no CPU
- * slab, so every allocation and every free goes through the checks.
+ * Allocating from debug caches: object by object, from the first slab of the node's partial list.
+ * There is no CPU slab, so every allocation and every free goes through the checks.
  *
  * Source: spec/slab.md §7.5, §16.4.
  */
@@ -53,8 +53,8 @@ import { firstFree, hex16, pointerAt, pointerText } from './slubText'
 import { type SlubTracks, TRACK_ALLOC } from './slubTrack'
 
 /**
- * Allocates an object of a debug cache: its kernel address, or 0 without memory. `size` is what kmalloc was asked
- * for, 0 elsewhere.
+ * Allocates an object of a debug cache: its kernel address, or 0 without memory. `size` is what
+ * kmalloc was asked for, 0 elsewhere.
  * @throws KernelBug, with nothing allocated, when a check found something and nothing is to go on.
  */
 export function allocChecked(
@@ -124,7 +124,10 @@ function takeFromNode(
   return 0
 }
 
-/** Takes the first object of a new slab, which goes on a list then; 0 when it is lost, as its object is not sound. */
+/**
+ * Takes the first object of a new slab, which goes on a list then; 0 when it is lost, as its object
+ * is not sound.
+ */
 function takeFromNew(
   c: SlabContext,
   r: SlubReports,
@@ -158,10 +161,10 @@ function addFull(words: Int32Array, cache: number, slab: number): void {
 }
 
 /**
- * Takes the first free object of a slab and marks it as in use: its distance from the start, or -1 when the slab
- * was put out of use because of what a check found.
- * @throws KernelBug, with nothing taken, when nothing is to go on, for what was repaired; and in any case for what a
- * kernel would not survive or not notice, with the slab put out of use.
+ * Takes the first free object of a slab and marks it as in use: its distance from the start, or -1
+ * when the slab was put out of use because of what a check found.
+ * @throws KernelBug, with nothing taken, when nothing is to go on, for what was repaired; and in
+ * any case for what a kernel would not survive or not notice, with the slab put out of use.
  */
 function takeFirst(
   c: SlabContext,
@@ -177,7 +180,7 @@ function takeFirst(
   const sound = leadsToPlace(c, cache, slab, first)
   const usable = sound && !isLive(words, cache, slab, first - 1)
   if (!checks && !usable) throw corruptList(c, r, cache, slab)
-  const pointer = pointerText(firstFree(c, slab))
+  const pointer = sound ? '' : pointerText(firstFree(c, slab))
   const offset = first - 1
   words[slab + SLAB_FREE] = sound ? keepRaw(c, cache, slab, offset) : 0
   words[slab + SLAB_INUSE]! += 1
@@ -246,28 +249,35 @@ export function traceLine(
 }
 
 /**
- * A listed slab without a free object: its list was cut off, and a kernel reads through a null pointer. The slab
- * leaves the list, so that the next allocation does not meet it again.
+ * A listed slab without a free object: its list was cut off, and a kernel reads through a null
+ * pointer. The slab leaves the list, so that the next allocation does not meet it again.
  */
 function nullObject(c: SlabContext, r: SlubReports, cache: number, slab: number): KernelBug {
   giveUp(c.words, cache, slab)
   const address = hex16(BigInt(c.words[cache + CACHE_OFFSET]!))
+  const name = formatName(c.words, cache)
   return r.fault(
-    `the free list of a slab of cache ${formatName(c.words, cache)} was cut off: no object is left on it`,
+    `the free list of a slab of cache ${name} was cut off: no object is left on it`,
     `BUG: kernel NULL pointer dereference, address: ${address}`,
   )
 }
 
-/** What a kernel would hand out although it is no object, or one in use: the slab loses its free objects. */
+/**
+ * What a kernel would hand out although it is no object, or one in use: the slab loses its free
+ * objects.
+ */
 function corruptList(c: SlabContext, r: SlubReports, cache: number, slab: number): KernelBug {
   giveUp(c.words, cache, slab)
   const name = formatName(c.words, cache)
-  const text = `a free object of cache ${name} was written to: its free pointer leads to no free object`
+  const what = `a free object of cache ${name} was written to`
+  const text = `${what}: its free pointer leads to no free object`
   r.begin()
   return new KernelBug('FREELIST_CORRUPT', text, c.log.refused(c, text))
 }
 
-/** Makes a listed slab one without free objects; those that are freed to it later can be used again. */
+/**
+ * Makes a listed slab one without free objects; those that are freed to it later can be used again.
+ */
 function giveUp(words: Int32Array, cache: number, slab: number): void {
   removePartial(words, cache, slab)
   addFull(words, cache, slab)

@@ -1,8 +1,9 @@
 /**
- * The checks of slabs, objects and free lists. Each reports what it finds, and repairs what a kernel repairs.
+ * The checks of slabs, objects and free lists. Each reports what it finds, and repairs what a
+ * kernel repairs.
  *
- * What a kernel also looks at and cannot be wrong here: that a slab's pages are marked as a slab's, and that
- * they name the cache that the object is freed to.
+ * What a kernel also looks at and cannot be wrong here: that a slab's pages are marked as a slab's,
+ * and that they name the cache that the object is freed to.
  *
  * Source: spec/slab.md §16.4, §16.7.
  */
@@ -41,7 +42,9 @@ import { hexDump, pointerAt } from './slubText'
 const MAX_OBJECTS = 32767
 const INUSE_MASK = 0xffff
 
-/** Looks at a slab's counts, and at the bytes behind its objects. Returns whether it can be used. */
+/**
+ * Looks at a slab's counts, and at the bytes behind its objects. Returns whether it can be used.
+ */
 export function checkSlab(c: SlabContext, r: SlubReports, cache: number, slab: number): boolean {
   const words = c.words
   const objects = words[slab + SLAB_OBJECTS]!
@@ -80,8 +83,8 @@ export function checkLeftover(c: SlabContext, r: SlubReports, cache: number, sla
 }
 
 /**
- * Looks at the bytes of an object that should be free, or in use: what its red zones say. Returns false when
- * it can not be trusted.
+ * Looks at the bytes of an object that should be free, or in use: what its red zones say. Returns
+ * false when it can not be trusted.
  */
 export function checkObject(
   c: SlabContext,
@@ -127,8 +130,9 @@ export function leadsToPlace(c: SlabContext, cache: number, slab: number, free: 
 }
 
 /**
- * Walks the free list of a slab, and compares its counts. For an object's distance plus 1: returns whether it is on
- * the list. For 0: returns whether the list can be trusted after what was repaired.
+ * Walks the free list of a slab, and compares its counts. For an object's distance plus 1: returns
+ * whether it is on the list. For 0: returns whether the list can be trusted after what was
+ * repaired.
  */
 export function walkFreeList(
   c: SlabContext,
@@ -193,7 +197,10 @@ function compareCounts(
   }
 }
 
-/** Compares bytes of an object's slot with a value; reports and restores others. Returns whether there were none. */
+/**
+ * Compares bytes of an object's slot with a value; reports and restores others. Returns whether
+ * there were none.
+ */
 function checkBytes(
   c: SlabContext,
   r: SlubReports,

@@ -1,4 +1,4 @@
-/** The checks of `slub_debug=`, as an option of a slab allocator. Source: spec/slab.md §4.4, §16. */
+/** The checks of `slub_debug=`, an option of a slab allocator. Source: spec/slab.md §4.4, §16. */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { type Log, noLog } from '../base/log'
@@ -19,14 +19,15 @@ import { checkDiscarded, validateSlabs } from './slubValidate'
 /** Options of {@link slubDebug}. */
 export interface SlubDebugOptions {
   /**
-   * The value of `slub_debug=` on a kernel's command line: letters F (consistency checks), Z (red zones), P (poison),
-   * U (who allocated and freed), T (trace), A (may be made to fail), O (no larger slabs for it), then names of
-   * caches; '' for F, Z, P and U in all caches. Without it only caches whose flags ask for it are checked.
+   * The value of `slub_debug=` on a kernel's command line: letters F (consistency checks), Z (red
+   * zones), P (poison), U (who allocated and freed), T (trace), A (may be made to fail), O (no
+   * larger slabs for it), then names of caches; '' for F, Z, P and U in all caches. Without it only
+   * caches whose flags ask for it are checked.
    */
   readonly boot?: string
   /**
-   * What happens after a report: `throw`, when not given, ends the call with a KernelBug and nothing allocated or
-   * freed; `continue` goes on as a kernel does.
+   * What happens after a report: `throw`, when not given, ends the call with a KernelBug and
+   * nothing allocated or freed; `continue` goes on as a kernel does.
    */
   readonly onBug?: 'throw' | 'continue'
   /** Receives reports and traces; nothing is logged without it. */
@@ -35,7 +36,10 @@ export interface SlubDebugOptions {
   readonly time?: () => number
   /** The number of the running task, for tracks; always 0 when not given. */
   readonly pid?: () => number
-  /** The stack of the caller, innermost frame first, such as `['f+0x10/0x20']`, for tracks and reports; none when not given. */
+  /**
+   * The stack of the caller, innermost frame first, such as `['f+0x10/0x20']`, for tracks and
+   * reports; none when not given.
+   */
   readonly stack?: () => readonly string[]
   /** Taint bits that reports show besides those that they set; 0 when not given. */
   readonly taint?: number
@@ -43,13 +47,17 @@ export interface SlubDebugOptions {
 
 /** What {@link slubDebug} makes: an option of a slab allocator, for one allocator only. */
 export interface SlubDebug extends SlabDebugOps {
-  /** Errors and repairs that the checks have counted, as the kernel's own unit test counts them. May be set. */
+  /**
+   * Errors and repairs that the checks have counted, as the kernel's own unit test counts them. May
+   * be set.
+   */
   errors: number
 }
 
 /**
- * The kernel's checks of caches: red zones, poison, tracks, consistency checks at each allocation and free. Each fault
- * is reported in the kernel's words, and repaired or put out of use as a kernel does it.
+ * The kernel's checks of caches: red zones, poison, tracks, consistency checks at each allocation
+ * and free. Each fault is reported in the kernel's words, and repaired or put out of use as a
+ * kernel does it.
  *
  * ```ts
  * const debug = slubDebug({ boot: 'FZP,inode_cache', log: console.log })
@@ -90,8 +98,8 @@ export function slubDebug(options: SlubDebugOptions = {}): SlubDebug {
     alloc: (c, cache, gfp, node, size) => allocChecked(c, r, tracks, cache, gfp, node, size),
     check: (c, cache, slab, offset) => checkFree(c, r, cache, slab, [offset]),
     free: (c, cache, slab, offsets) => freeChecked(c, r, tracks, cache, slab, offsets),
-    discard: (c, slab) => checkDiscarded(c, r, slab),
-    settle: () => r.raise(),
+    discard: (c, slab) => r.discard(() => checkDiscarded(c, r, slab)),
+    settle: () => r.settle(),
     validate: (c, cache) => validateSlabs(c, r, cache),
     stop: (_c, code, message, report) => r.stop(code, message, report),
     printTracks(c, slab, address) {

@@ -1,4 +1,4 @@
-/** The boot parameter `slub_debug`: which checks are on for which caches. Source: spec/slab.md §4.4. */
+/** The boot parameter `slub_debug`: which caches are checked, and how. Source: spec/slab.md §4.4. */
 
 import type { Log } from '../base/log'
 import {

@@ -1,9 +1,9 @@
 /**
  * Freeing to debug caches: the checks before an object goes back, and the lists of slabs.
  *
- * A kernel ends the chain at an object that is freed before it looks at it: after a double free that it found, the rest
- * of the free list is cut off. Where bugs throw, the checks come first and leave everything as it was, but for
- * what they repair.
+ * A kernel ends the chain at an object that is freed before it looks at it: after a double free
+ * that it found, the rest of the free list is cut off. Where bugs throw, the checks come first and
+ * leave everything as it was, but for what they repair.
  *
  * Source: spec/slab.md §8.1, §8.4, §16.5.
  */
@@ -43,9 +43,8 @@ import { type SlubTracks, TRACK_FREE } from './slubTrack'
 
 /**
  * Frees objects of one slab of a debug cache; the first becomes the slab's first free object.
- * @throws KernelBug, with nothing freed, when a check found something and nothing is to go on; and for what a kernel
- * would not notice, as the cache does not check. With all of them freed, for what was found in other objects
- * of a slab that went back to the pages.
+ * @throws KernelBug, with nothing freed, when a check found something and nothing is to go on; and
+ * for what a kernel would not notice, as the cache does not check.
  */
 export function freeChecked(
   c: SlabContext,
@@ -77,10 +76,12 @@ export function freeChecked(
   words[slab + SLAB_INUSE]! -= offsets.length
   if (misplaced && r.throwing) placeSlab(c, cache, slab, OUTSIDE)
   else placeSlab(c, cache, slab, prior)
-  r.raise()
 }
 
-/** Puts a slab that has more free objects than before where it belongs; it was full when `prior` is 0. */
+/**
+ * Puts a slab that has more free objects than before where it belongs; it was full when `prior` is
+ * 0.
+ */
 function placeSlab(c: SlabContext, cache: number, slab: number, prior: number): void {
   const words = c.words
   const drop = words[slab + SLAB_INUSE] === 0 && hasEnoughPartial(words, cache, slab)
@@ -94,8 +95,9 @@ function placeSlab(c: SlabContext, cache: number, slab: number, prior: number): 
 }
 
 /**
- * Whether a slab without free objects is on the partial list all the same: its free list was cut off by a double free,
- * or by a repair. A kernel takes it for a full one, and with tracks counts it twice from then on.
+ * Whether a slab without free objects is on the partial list all the same: its free list was cut
+ * off by a double free, or by a repair. A kernel takes it for a full one, and with tracks counts it
+ * twice from then on.
  */
 function isListed(words: Int32Array, cache: number, slab: number): boolean {
   const head = cacheNode(words, cache, slabNode(words, slab)) + SLAB_NODE_PARTIAL
@@ -161,7 +163,10 @@ function checkChain(
   return offsets.find((offset) => !checkFreed(c, r, cache, slab, offset)) ?? -1
 }
 
-/** Checks a chain, where that is still to do, and marks its objects as free: the distance of the one at fault, or -1. */
+/**
+ * Checks a chain, where that is still to do, and marks its objects as free: the distance of the one
+ * at fault, or -1.
+ */
 function processChain(
   c: SlabContext,
   r: SlubReports,

@@ -1,4 +1,7 @@
-/** Texts about objects in use: those left when a cache is destroyed, and any by address. Source: spec/slab.md §11, §16.9. */
+/**
+ * Texts about objects in use: those left when a cache is destroyed, and any by address. Source:
+ * spec/slab.md §11, §16.9.
+ */
 
 import { fullAddress } from '../base/layout'
 import { formatName } from '../slab/cacheName'
@@ -29,8 +32,8 @@ const TEXT_LENGTH = 99
 const FRAMES = 16
 
 /**
- * The reports of the objects that keep a cache from being destroyed: of the first node that has some, and in its
- * partial slabs only, as full ones are on no list. Marks the kernel as tainted.
+ * The reports of the objects that keep a cache from being destroyed: of the first node that has
+ * some, and in its partial slabs only, as full ones are on no list. Marks the kernel as tainted.
  */
 export function remainingObjects(c: SlabContext, cache: number): string[] {
   const words = c.words
@@ -65,8 +68,9 @@ function objectsInUse(c: SlabContext, cache: number, slab: number): string[] {
 }
 
 /**
- * What is known of the memory at an address: the cache and the object that it lies in, and who allocated and freed
- * that, as `kmem_dump_obj` prints it. Lines are separated by newlines; the first one begins with a blank.
+ * What is known of the memory at an address: the cache and the object that it lies in, and who
+ * allocated and freed that, as `kmem_dump_obj` prints it. Lines are separated by newlines; the
+ * first one begins with a blank.
  */
 export function kmemDumpObj(slabs: SlabAllocator, address: number | null): string {
   const c = slabs.context

@@ -1,8 +1,11 @@
 /**
- * Reports of the checks: written to the log, counted, and kept for the error that the call ends with.
+ * Reports of the checks: written to the log, counted, and kept for the error that the call ends
+ * with.
  *
- * A kernel goes on after a report. Here a call that made one throws at its end, unless it is told not to;
- * what {@link SlubReports.begin} and {@link SlubReports.raise} enclose is one call.
+ * A kernel goes on after a report. Here a call that made one throws, unless it is told not to:
+ * {@link SlubReports.begin} and {@link SlubReports.raise} enclose what has to be sound before
+ * anything is done. What is found in slabs on their way back to the pages can stop nothing any
+ * more; it is thrown when the call has done all of its work.
  *
  * Source: spec/slab.md §16.6, §16.8.
  */
@@ -20,7 +23,7 @@ import type { SlubTracks } from './slubTrack'
 const SLAB_TEXT_LENGTH = 99
 
 /** What reports are made with. */
-export interface ReportOptions {
+interface ReportOptions {
   /** Whether calls end with an error after a report. */
   readonly throwing: boolean
   readonly log: Log
@@ -29,7 +32,7 @@ export interface ReportOptions {
 }
 
 /** A range of bytes that are not what they should be. */
-export interface BadBytes {
+interface BadBytes {
   /** What they are for, such as `Poison`. */
   readonly what: string
   /** The first bad one and the last, as distances from the start of the slab. */
@@ -38,6 +41,27 @@ export interface BadBytes {
   /** What is there, and what should be. */
   readonly found: number
   readonly expected: number
+}
+
+/** What an error is made of. */
+class Pending {
+  /** Code and message of the first report; '' for none. */
+  code = ''
+  message = ''
+  lines: string[] = []
+
+  clear(): void {
+    this.code = ''
+    this.lines = []
+  }
+
+  /** Throws the error of the reports, if there are any. */
+  raise(): void {
+    if (this.code === '') return
+    const error = new KernelBug(this.code, this.message, this.lines)
+    this.clear()
+    throw error
+  }
 }
 
 /** The reports of a slab allocator. */
@@ -49,9 +73,10 @@ export class SlubReports {
   private readonly log: Log
   private readonly taint: number
   private readonly tracks: SlubTracks
-  private lines: string[] = []
-  private code = ''
-  private message = ''
+  /** Of this call, and of slabs that went back. */
+  private readonly current = new Pending()
+  private readonly late = new Pending()
+  private target = this.current
 
   constructor(options: ReportOptions, tracks: SlubTracks) {
     this.throwing = options.throwing
@@ -62,13 +87,12 @@ export class SlubReports {
 
   /** Begins a call: nothing has been reported in it. */
   begin(): void {
-    this.lines = []
-    this.code = ''
+    this.current.clear()
   }
 
   /** Whether there was a report in this call, and it is to throw. */
   get pending(): boolean {
-    return this.code !== ''
+    return this.current.code !== ''
   }
 
   /**
@@ -76,30 +100,43 @@ export class SlubReports {
    * @throws KernelBug of the first report in it, with the lines of all, unless nothing throws.
    */
   raise(): void {
-    if (!this.pending) return
-    const error = new KernelBug(this.code, this.message, this.lines)
-    this.begin()
-    throw error
+    this.current.raise()
+  }
+
+  /** Runs checks whose reports wait for {@link settle}. */
+  discard(check: () => void): void {
+    this.target = this.late
+    try {
+      check()
+    } finally {
+      this.target = this.current
+    }
+  }
+
+  /** Throws what waits. */
+  settle(): void {
+    this.late.raise()
   }
 
   /** The error for what a kernel would not survive, with all lines of this call. */
   fault(message: string, ...lines: string[]): KernelBug {
     this.write(lines)
-    const error = new KernelBug('SIMULATED_FAULT', message, this.lines)
-    this.begin()
+    const error = new KernelBug('SIMULATED_FAULT', message, this.current.lines)
+    this.current.clear()
     return error
   }
 
   /** The error for a bug that the log has told of, or null when nothing throws. */
   stop(code: string, message: string, report: readonly string[]): KernelBug | null {
-    const lines = [...this.lines, ...report]
-    this.begin()
+    const lines = [...this.late.lines, ...this.current.lines, ...report]
+    this.late.clear()
+    this.current.clear()
     return this.throwing ? new KernelBug(code, message, lines) : null
   }
 
   /** Writes lines that are no report. */
   write(lines: readonly string[]): void {
-    if (this.throwing) this.lines.push(...lines)
+    if (this.throwing) this.target.lines.push(...lines)
     for (const line of lines) this.log(line)
   }
 
@@ -204,9 +241,9 @@ export class SlubReports {
 
   private open(c: SlabContext, cache: number, code: string, text: string): void {
     this.count += 1
-    if (!this.throwing || this.pending) return
-    this.code = code
-    this.message = `cache ${formatName(c.words, cache)}: ${text}`
+    if (!this.throwing || this.target.code !== '') return
+    this.target.code = code
+    this.target.message = `cache ${formatName(c.words, cache)}: ${text}`
   }
 
   /** After the first report the kernel counts as tainted. */

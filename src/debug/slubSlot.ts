@@ -2,10 +2,10 @@
  * The bytes that a debug cache keeps around an object, and their patterns.
  *
  *     | left red zone | object | red zone | free pointer | allocated | freed | size | padding |
- *    -pad             0        object_size offset                                     size - pad
+ *     -pad            0        object_size offset                                  size - pad
  *
- * The free pointer may lie in the object instead; the two tracks are there with SLAB_STORE_USER only, the size
- * that was asked for in kmalloc caches with tracks only.
+ * The free pointer may lie in the object instead; the two tracks are there with SLAB_STORE_USER
+ * only, the size that was asked for in kmalloc caches with tracks only.
  *
  * Source: spec/slab.md §16.1, §16.3.
  */
@@ -63,7 +63,10 @@ export function leftoverBytes(words: Int32Array, slab: number): number {
   return slabBytes(words, slab) % words[words[slab + SLAB_CACHE]! + CACHE_SIZE]!
 }
 
-/** Where an object's tracks begin, or what comes next without them. From the object on, as all that follow. */
+/**
+ * Where an object's tracks begin, or what comes next without them. From the object on, as all that
+ * follow.
+ */
 export function tracksStart(words: Int32Array, cache: number): number {
   const inuse = words[cache + CACHE_INUSE]!
   const outside = words[cache + CACHE_OFFSET]! >= inuse
@@ -99,7 +102,10 @@ export function poisonSlab(c: SlabContext, slab: number): void {
   c.ram.fill(slabByte(c, slab, 0), slabBytes(c.words, slab), POISON_INUSE)
 }
 
-/** Marks an object as free ({@link RED_INACTIVE}) or in use ({@link RED_ACTIVE}); its content is poisoned in both cases. */
+/**
+ * Marks an object as free ({@link RED_INACTIVE}) or in use ({@link RED_ACTIVE}); its content is
+ * poisoned in both cases.
+ */
 export function markObject(
   c: SlabContext,
   cache: number,

@@ -1,5 +1,6 @@
 /**
- * The parts of reports about objects of caches, in the kernel's words: lines, without a log to write them to.
+ * The parts of reports about objects of caches, in the kernel's words: lines, without a log to
+ * write them to.
  *
  * Source: spec/slab.md §16.6.
  */
@@ -161,7 +162,10 @@ function ageText(track: ObjectTrack): string {
   return BigInt.asUintN(64, BigInt(track.age)).toString()
 }
 
-/** A dump of bytes by their kernel addresses, 16 a line; no line for none. `at` is a physical address. */
+/**
+ * A dump of bytes by their kernel addresses, 16 a line; no line for none. `at` is a physical
+ * address.
+ */
 export function hexDump(c: SlabContext, prefix: string, at: number, length: number): string[] {
   const lines: string[] = []
   if (length <= 0) return lines

@@ -1,4 +1,4 @@
-/** Who allocated the objects in use of a cache, and who freed them last. Source: spec/slab.md §18.5. */
+/** Who allocated the objects in use of a cache, and who freed them. Source: spec/slab.md §18.5. */
 
 import { InvalidArgument, KernelBug } from '../base/errors'
 import { readWord32 } from '../slab/byteWords'
@@ -35,15 +35,19 @@ interface Entry {
 }
 
 /**
- * The text of `/sys/kernel/debug/slab/<cache>/alloc_traces`: callers that allocated the objects in use, those with most
- * of them first.
- * @throws InvalidArgument for a cache without SLAB_STORE_USER; KernelBug for a free list that is a loop.
+ * The text of `/sys/kernel/debug/slab/<cache>/alloc_traces`: callers that allocated the objects in
+ * use, those with most of them first.
+ * @throws InvalidArgument for a cache without SLAB_STORE_USER; KernelBug for a free list that is a
+ * loop.
  */
 export function formatAllocTraces(cache: SlabCache): string {
   return formatTraces(cache, TRACK_ALLOC)
 }
 
-/** The text of `free_traces`: callers that freed what is now in use again. Errors as in {@link formatAllocTraces}. */
+/**
+ * The text of `free_traces`: callers that freed what is now in use again. Errors as in {@link
+ * formatAllocTraces}.
+ */
 export function formatFreeTraces(cache: SlabCache): string {
   return formatTraces(cache, TRACK_FREE)
 }
@@ -160,8 +164,8 @@ function wasteOf(c: SlabContext, cache: number, slab: number, offset: number): n
 }
 
 /**
- * Sorts by descending count as the kernel does: a heap sort whose comparison never says "equal", so that the order of equal
- * counts is its own.
+ * Sorts by descending count as the kernel does: a heap sort whose comparison never says "equal", so
+ * that the order of equal counts is its own.
  */
 function sortByCount(entries: Entry[]): Entry[] {
   const after = (a: number, b: number) => entries[a]!.count <= entries[b]!.count

@@ -4,8 +4,9 @@
  *     0        8        12    16    20         24    32
  *     | caller | handle | cpu | pid | (unused) | when |
  *
- * A caller is a name here, and a stack a list of names; in memory stand an address that looks like one of kernel
- * code, and the number of the stack. The tables that say what they mean are not in the state.
+ * A caller is a name here, and a stack a list of names; in memory stand an address that looks like
+ * one of kernel code, and the number of the stack. The tables that say what they mean are not in
+ * the state.
  *
  * Source: spec/slab.md §16.2.
  */
@@ -28,7 +29,7 @@ const TEXT_BYTES = 256
 const TWO_32 = 4294967296
 
 /** Where tracks get what they hold from. */
-export interface TrackSources {
+interface TrackSources {
   /** The time in jiffies. */
   readonly time: () => number
   /** The running task's number. */
@@ -94,7 +95,10 @@ export class SlubTracks {
     return this.sources.stack()
   }
 
-  /** A caller's name, with what its address was changed by; an address that is none's is printed as it is. */
+  /**
+   * A caller's name, with what its address was changed by; an address that is none's is printed as
+   * it is.
+   */
   private label(lo: number, hi: number): string {
     if (lo === 0 && hi === 0) return ''
     const shift = lo % TEXT_BYTES

@@ -1,4 +1,4 @@
-/** Checking whole caches, and slabs that go back to the pages. Source: spec/slab.md §6.1, §16.7. */
+/** Checks of whole caches, and of slabs that go back. Source: spec/slab.md §6.1, §16.7. */
 
 import { InvalidArgument } from '../base/errors'
 import { formatName } from '../slab/cacheName'
@@ -27,11 +27,12 @@ import type { SlubReports } from './slubReport'
 import { hasFlags, RED_ACTIVE, RED_INACTIVE } from './slubSlot'
 
 /**
- * Checks all slabs of a cache that are on lists, with the checks that its flags ask for, and repairs what a kernel
- * repairs. Full slabs are on a list only in caches with SLAB_STORE_USER. Cost: every byte of them.
+ * Checks all slabs of a cache that are on lists, with the checks that its flags ask for, and
+ * repairs what a kernel repairs. Full slabs are on a list only in caches with SLAB_STORE_USER.
+ * Cost: every byte of them.
  * @returns how many slabs were looked at.
- * @throws InvalidArgument without the `debug` option; KernelBug, when all is done, for what was found, unless
- * bugs do not throw; KernelBug `SIMULATED_FAULT` for a free list that is a loop.
+ * @throws InvalidArgument without the `debug` option; KernelBug, when all is done, for what was
+ * found, unless bugs do not throw; KernelBug `SIMULATED_FAULT` for a free list that is a loop.
  */
 export function validateCache(cache: SlabCache): number {
   const c = cache.slabs.context

@@ -1,4 +1,6 @@
-/** A machine like that of the recordings, and a player of their rows that keeps the log by label. */
+/**
+ * A machine like that of the recordings, and a player of their rows that keeps the log by label.
+ */
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -38,13 +40,15 @@ export interface SlubMachine {
   log(): string[]
 }
 
-/** Frames of node 0, half of them in use, and of node 1, which is all free: the recordings' node 1. */
+/**
+ * Frames of node 0, half of them in use, and of node 1, which is all free: the recordings' node 1.
+ */
 const NODE_0_PAGES = 65536
 const NODE_1 = { start: 1048576, pages: 65536 }
 
 /**
- * Node 1 comes after the kernel's own caches were made, as in the recordings, so that the first cache of a test
- * takes a page of it for its descriptor there.
+ * Node 1 comes after the kernel's own caches were made, as in the recordings, so that the first
+ * cache of a test takes a page of it for its descriptor there.
  */
 export function slubMachine(
   options: SlubDebugOptions = {},
@@ -185,8 +189,11 @@ interface Held {
   live: boolean
 }
 
-/** The recordings' driver: a slot that was freed still knows its address, and is not freed again by an ordinary free. */
-export class Player {
+/**
+ * The recordings' driver: a slot that was freed still knows its address, and is not freed again by
+ * an ordinary free.
+ */
+class Player {
   private readonly machine: SlubMachine
   private readonly caches = new Map<number, SlabCache>()
   private readonly slots = new Map<number, Held>()
@@ -370,7 +377,8 @@ export function smallMachine(
     },
     state() {
       const hash = createHash('sha1')
-      for (const part of [pages.words, slabs.words, ram.bytes(0, 4 * MiB)]) {
+      const used = slabs.words.subarray(0, slabs.wordsUsed)
+      for (const part of [pages.words, used, ram.bytes(0, 4 * MiB)]) {
         hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
       }
       return hash.digest('hex')

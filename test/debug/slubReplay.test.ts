@@ -1,18 +1,24 @@
-/** Reports beside those of a real kernel: deliberate corruption, double frees, leaks, and scripts drawn at random. */
+/**
+ * Reports beside those of a real kernel: deliberate corruption, double frees, leaks, and scripts
+ * drawn at random.
+ */
 
 import { describe, expect, it } from 'vitest'
 import { type LabelLog, type Row, readRows, replayRows, slubMachine } from './slubMachine'
 
 /**
- * Lines that the kernel's surroundings write: the frames of warnings, a mouse, the first taint (taken out of the
- * recordings), and what its store of stacks says of tracks that were overwritten.
+ * Lines that the kernel's surroundings write: the frames of warnings, a mouse, the first taint
+ * (taken out of the recordings), and what its store of stacks says of tracks that were overwritten.
  */
-const ENVIRONMENT =
-  /^(-+\[ cut here|WARNING: CPU|---\[ end trace|input: |Disabling lock debugging|object allocation\/free stack trace missing|slab index )/
+const ENVIRONMENT = new RegExp(
+  '^(-+\\[ cut here|WARNING: CPU|---\\[ end trace|input: |Disabling lock debugging|' +
+    'object allocation/free stack trace missing|slab index )',
+)
 
 /**
- * What differs from machine to machine: the recording driver's function and the offset in it, which is the caller;
- * addresses in its place where the track was overwritten; jiffies, and the number of the task.
+ * What differs from machine to machine: the recording driver's function and the offset in it, which
+ * is the caller; addresses in its place where the track was overwritten; jiffies, and the number of
+ * the task.
  */
 function masked(lines: readonly string[]): string[] {
   return lines
@@ -26,7 +32,10 @@ function masked(lines: readonly string[]): string[] {
     )
 }
 
-/** Names frames of node 0 in the order in which they come: there the kernel has other slabs than ours. */
+/**
+ * Names frames of node 0 in the order in which they come: there the kernel has other slabs than
+ * ours.
+ */
 function nameFrames(lines: readonly string[]): string[] {
   const frames: string[] = []
   return lines.map((line) =>
