@@ -187,12 +187,14 @@ export {
 } from './slab/cacheState'
 export type {
   Ctor,
+  ObjectTrack,
   SlabContext,
   SlabDebugOps,
   SlabFaults,
   SlabHardening,
   SlabLogOps,
   SlabTrace,
+  TrackKind,
 } from './slab/context'
 export {
   devmAddAction,

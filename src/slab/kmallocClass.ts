@@ -9,8 +9,6 @@
 import { __GFP_DMA, __GFP_RECLAIMABLE } from '../page/gfp'
 import { KMALLOC_CLASSES } from '../state/slabSchema'
 
-/** Smallest class. Bytes. */
-export const KMALLOC_MIN_SIZE = 8
 /** Largest class: more comes straight from the pages. Bytes. */
 export const KMALLOC_MAX_CACHE_SIZE = 8192
 /** The most that can be asked for: the largest block. Bytes. */

@@ -47,7 +47,7 @@ export function findMergeable(c: SlabContext, request: CacheRequest): number {
 }
 
 /** Whether a cache may have other names; one whose destruction failed may not. */
-export function takesOthersIn(words: Int32Array, cache: number): boolean {
+function takesOthersIn(words: Int32Array, cache: number): boolean {
   return (
     (words[cache + CACHE_FLAGS]! & SLAB_NEVER_MERGE) === 0 &&
     (words[cache + CACHE_STATE]! & CACHE_HAS_CTOR) === 0 &&
