@@ -3,7 +3,7 @@
 import { measure } from 'mitata'
 import type { Peer, PeerKind } from './peers'
 
-export type Workloads = typeof import('./workloads')
+type Workloads = typeof import('./workloads')
 
 /** How thorough a run is. */
 export interface Effort {
@@ -86,7 +86,7 @@ export async function figuresOf(
 }
 
 /** The median nanoseconds per pair, or null when the peer cannot hold that much. */
-export async function nsPerPair(
+async function nsPerPair(
   kind: PeerKind,
   workloads: Workloads,
   { live, pairs, setUp }: Case,

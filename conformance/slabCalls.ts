@@ -5,6 +5,8 @@ import {
   cacheState,
   KernelBug,
   kmallocCacheOf,
+  kmemCacheAllocBulk,
+  kmemCacheFreeBulk,
   loadCache,
   SlabCache,
   type VirtAddr,
@@ -49,7 +51,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   kmem_cache_alloc_bulk: (player, row) => {
     const cache = player.cache(row)
-    const objects = cache.allocBulk(gfp(row), num(row, 'count'))
+    const objects = kmemCacheAllocBulk(cache, gfp(row), num(row, 'count'))
     objects.forEach((object, i) => {
       player.hold(num(row, 'slots') + i, object, cache)
     })
@@ -61,7 +63,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   kmem_cache_free_bulk: (player, row) => {
     const first = num(row, 'slots')
     const slots = Array.from({ length: num(row, 'count') }, (_, i) => first + i)
-    player.cache(row).freeBulk(slots.flatMap((slot) => player.held(slot)?.address ?? []))
+    kmemCacheFreeBulk(
+      player.cache(row),
+      slots.flatMap((slot) => player.held(slot)?.address ?? []),
+    )
     return {}
   },
   kmalloc_node: (player, row) => {

@@ -178,6 +178,7 @@ export { type GrowListener, PhysicalMemory } from './ram/physicalMemory'
 export type { RamAccess } from './ram/ramAccess'
 export { attachSlabs, findCache, slabStateHash } from './slab/attach'
 export { type SlabBootOptions, slabOptions } from './slab/bootWords'
+export { kmemCacheAllocBulk, kmemCacheFreeBulk } from './slab/cacheBulk'
 export {
   type CacheNodeState,
   type CacheState,

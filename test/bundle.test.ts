@@ -1,4 +1,4 @@
-/** What a program pays for the page allocator: which layers its bundle holds, and how many bytes. */
+/** What a program pays for an allocator: which layers its bundle holds, and how many bytes. */
 
 import { relative } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -10,6 +10,9 @@ import { layerName, readLayers, SRC } from './support/layers'
 const BUDDY_LAYER = 6
 /** Minified and gzipped, in bytes. */
 const BUDDY_BUDGET = 12_000
+/** Pages, caches and kmalloc together, without debugging. */
+const OBJECTS_BUDGET = 22_000
+const OBJECTS = 'BuddyAllocator, SlabCache, Kmalloc'
 /** Constants alone must not drag the allocator along. */
 const CONSTANTS_BUDGET = 200
 
@@ -57,6 +60,28 @@ describe('bundles', () => {
     const { gzipBytes } = await bundle('BuddyAllocator')
     expect(gzipBytes).toBeGreaterThan(1000)
     expect(gzipBytes).toBeLessThanOrEqual(BUDDY_BUDGET)
+  })
+
+  it.each(['SlabCache', 'Kmalloc', OBJECTS])(
+    'of %s hold no checks, texts or listeners',
+    async (names) => {
+      const { files } = await bundle(names)
+      const folders = new Set(files.map(layerName))
+      expect(folders).toContain('slab')
+      expect(files).toContain('slab/fastPath.ts')
+      expect([...folders].filter((folder) => folder === 'debug' || folder === 'proc')).toEqual([])
+    },
+  )
+
+  it('of SlabCache and Kmalloc alone bring no page allocator along', async () => {
+    const { files } = await bundle('SlabCache, Kmalloc')
+    expect(files).not.toContain('buddy/buddyAllocator.ts')
+  })
+
+  it('of pages, caches and kmalloc stay within their budget', async () => {
+    const { gzipBytes } = await bundle(OBJECTS)
+    expect(gzipBytes).toBeGreaterThan(BUDDY_BUDGET)
+    expect(gzipBytes).toBeLessThanOrEqual(OBJECTS_BUDGET)
   })
 
   it('of constants hold constants', async () => {

@@ -52,7 +52,7 @@ export function checkCounts(s: Survey, atLeast: boolean): void {
       s.v.report('COUNT-1', `${nodeText(s.words, cache, id)} ${text}`)
     }
   }
-  if (!atLeast) checkPageCounts(s)
+  checkPageCounts(s)
 }
 
 function checkPageCounts(s: Survey): void {

@@ -9,7 +9,6 @@
  */
 
 import { InvalidArgument } from '../base/errors'
-import { cachesOf } from '../slab/hotplug'
 import { setCpuPartial } from '../slab/caches'
 import type { SlabContext } from '../slab/context'
 import {
@@ -24,6 +23,7 @@ import {
   SLAB_TRACE,
   SLAB_TYPESAFE_BY_RCU,
 } from '../slab/flags'
+import { cachesOf } from '../slab/hotplug'
 import { flushCache } from '../slab/partial'
 import type { SlabCache } from '../slab/slabCache'
 import { isDebugCache } from '../slab/slabs'

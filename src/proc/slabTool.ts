@@ -4,7 +4,6 @@
  */
 
 import { PAGE_SIZE } from '../base/units'
-import { cachesOf } from '../slab/hotplug'
 import { formatName } from '../slab/cacheName'
 import type { SlabContext } from '../slab/context'
 import {
@@ -18,6 +17,7 @@ import {
   SLAB_TRACE,
   SLAB_TYPESAFE_BY_RCU,
 } from '../slab/flags'
+import { cachesOf } from '../slab/hotplug'
 import type { SlabAllocator } from '../slab/slabAllocator'
 import type { SlabCache } from '../slab/slabCache'
 import {

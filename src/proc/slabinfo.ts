@@ -1,8 +1,8 @@
 /** `/proc/slabinfo`: objects and slabs by cache. Source: spec/slab.md §18.1. */
 
 import { InvalidArgument } from '../base/errors'
-import { cachesOf } from '../slab/hotplug'
 import { formatName } from '../slab/cacheName'
+import { cachesOf } from '../slab/hotplug'
 import type { SlabAllocator } from '../slab/slabAllocator'
 import { CACHE_OBJECTS, CACHE_ORDER, CACHE_SIZE } from '../state/slabSchema'
 import { cacheCounts, paddedName } from './slabCounts'

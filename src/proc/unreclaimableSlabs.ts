@@ -3,9 +3,9 @@
  * they hold more than user memory does. Source: spec/slab.md §18.2.
  */
 
-import { cachesOf } from '../slab/hotplug'
 import { formatName } from '../slab/cacheName'
 import { SLAB_RECLAIM_ACCOUNT } from '../slab/flags'
+import { cachesOf } from '../slab/hotplug'
 import type { SlabAllocator } from '../slab/slabAllocator'
 import { CACHE_FLAGS, CACHE_SIZE } from '../state/slabSchema'
 import { cacheCounts, paddedName } from './slabCounts'

@@ -49,6 +49,7 @@ export function freeBulk(
     if (slab === 0) large?.(first)
     else left = freeGroup(c, slab, objects, left)
   }
+  c.debug?.settle(c)
 }
 
 /** Frees the object at `last` and those of the same slab near it. Returns how many objects are left. */

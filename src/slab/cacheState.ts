@@ -19,6 +19,7 @@ import {
   CACHE_OBJECTS,
   CACHE_OFFSET,
   CACHE_ORDER,
+  CACHE_PAD,
   CACHE_RECORD_SHIFT,
   CACHE_RED_LEFT_PAD,
   CACHE_REFCOUNT,
@@ -28,6 +29,7 @@ import {
   SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
   SLAB_FLAGS,
+  SLAB_FRAMES,
   SLAB_FREE,
   SLAB_FROZEN,
   SLAB_INUSE,
@@ -43,11 +45,11 @@ import {
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
 import type { SlabContext } from './context'
-import { isLive, isPlace, OUTSIDE, readFreePointer, setLive, writeFreePointer } from './freePointer'
+import { isPlace, OUTSIDE, readFreePointer, setLive, writeFreePointer } from './freePointer'
 import { addPartial } from './partial'
 import type { SlabCache } from './slabCache'
 import { takeRecord } from './slabState'
-import { cacheNode, fillRecord } from './slabs'
+import { cacheNode, countPages, fillRecord } from './slabs'
 
 /** A slab: a CPU's or a partial one. */
 export interface SlabState {
@@ -189,17 +191,15 @@ function chainOf(c: SlabContext, cache: number, slab: number, first: number): st
  * Makes a cache without slabs continue from a state: its CPU's slabs, its partial lists and counters. The pages must
  * be in use; objects that are not free count as in use. Full slabs are on no list, so they are counted but
  * not known: their objects can not be freed.
- * @throws InvalidArgument for a state of another geometry, or objects that no slab of the cache has.
+ * @throws InvalidArgument, with nothing changed, for a state of another geometry, slabs on frames that hold objects, or
+ * objects that no slab of the cache has.
  */
 export function loadCache(cache: SlabCache, state: CacheState): void {
   const c = cache.slabs.context
   const words = c.words
   const record = cache.record
-  if (state.size !== words[record + CACHE_SIZE] || state.order !== words[record + CACHE_ORDER]) {
-    throw new InvalidArgument('state', state, `one of a cache with slots of ${cache.size} bytes`)
-  }
+  checkLoad(c, cache, state)
   const cpu = words[record + CACHE_CPUS]! + (c.running.cpu << SLAB_CPU_SHIFT)
-  if (words[cpu + SLAB_CPU_SLAB] !== 0) throw new InvalidArgument('cache', cache, 'without slabs')
   for (const [id, held] of Object.entries(state.nodes)) {
     const node = cacheNode(words, record, Number(id))
     for (const slab of held.partial) addPartial(words, record, loadSlab(c, record, slab), false)
@@ -219,12 +219,68 @@ export function loadCache(cache: SlabCache, state: CacheState): void {
   }
 }
 
+/** Throws unless a cache has no slabs and can have those of a state. */
+function checkLoad(c: SlabContext, cache: SlabCache, state: CacheState): void {
+  const words = c.words
+  const record = cache.record
+  if (state.size !== words[record + CACHE_SIZE] || state.order !== words[record + CACHE_ORDER]) {
+    throw new InvalidArgument('state', state, `one of a cache with slots of ${cache.size} bytes`)
+  }
+  const taken = new Set<number>()
+  for (const [id, { partial }] of Object.entries(state.nodes)) {
+    checkInteger('node', Number(id), 0, words[SLAB_NR_NODES]! - 1)
+    for (const slab of partial) checkSlab(c, record, slab, [], taken)
+  }
+  for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
+    if (words[cacheNode(words, record, id) + SLAB_NODE_NR_SLABS] === 0) continue
+    throw new InvalidArgument('cache', cache, 'without slabs')
+  }
+  const { slab, freelist, partial } = state.cpu
+  if (slab !== null) checkSlab(c, record, slab, freelist, taken)
+  for (const held of partial) checkSlab(c, record, held, [], taken)
+}
+
+/** Throws unless a slab fits a cache, its pages hold no objects yet, and its free objects are places, each once. */
+function checkSlab(
+  c: SlabContext,
+  cache: number,
+  slab: SlabState,
+  freelist: readonly string[],
+  taken: Set<number>,
+): void {
+  const words = c.words
+  const { pfn, objects } = slab
+  const small = objects === words[cache + CACHE_MIN_OBJECTS]
+  if (objects !== words[cache + CACHE_OBJECTS] && !small) {
+    throw new InvalidArgument('objects of a slab', objects, `${words[cache + CACHE_OBJECTS]}`)
+  }
+  checkInteger('pfn of a slab', pfn, 0, c.source.maxPfn - 1)
+  const pages = 2 ** words[cache + (small ? CACHE_MIN_ORDER : CACHE_ORDER)]!
+  for (let page = pfn; page < pfn + pages; page++) {
+    const free = page < c.source.maxPfn && words[SLAB_FRAMES + page] === 0 && !taken.has(page)
+    if (!free) throw new InvalidArgument('pfn of a slab', page, 'a frame that holds no objects')
+    taken.add(page)
+  }
+  checkInteger('objects in use', slab.inuse, objects - slab.free.length, objects - slab.free.length)
+  const size = words[cache + CACHE_SIZE]!
+  const named = new Set<number>()
+  for (const text of [...slab.free, ...freelist]) {
+    const index = (Number(text) - pfn * PAGE_SIZE - words[cache + CACHE_PAD]!) / size
+    if (Number.isInteger(index) && index >= 0 && index < objects && !named.has(index)) {
+      named.add(index)
+      continue
+    }
+    throw new InvalidArgument('free object', text, 'a place of its slab, named once')
+  }
+}
+
 function loadSlab(c: SlabContext, cache: number, state: SlabState): number {
   const words = c.words
   const order = state.objects === words[cache + CACHE_OBJECTS] ? CACHE_ORDER : CACHE_MIN_ORDER
   const slab = takeRecord(words, words[cache + CACHE_RECORD_SHIFT]!)
   if (slab === 0) throw new InvalidArgument('state', state, 'small enough for the state buffer')
   fillRecord(c, cache, slab, state.pfn, words[cache + order]!, state.objects)
+  countPages(c, cache, slab, 1 << words[cache + order]!)
   words[slab + SLAB_FLAGS]! |= state.frozen
   words[slab + SLAB_INUSE] = state.inuse
   for (let offset = 0; offset < PAGE_SIZE << words[cache + order]!; offset += 8) {
@@ -245,8 +301,6 @@ function loadChain(
   let next = 0
   for (const text of [...objects].reverse()) {
     const offset = Number(text) - words[slab + SLAB_PFN]! * PAGE_SIZE
-    const sound = isPlace(words, cache, slab, offset) && isLive(words, cache, slab, offset)
-    if (!sound) throw new InvalidArgument('free object', text, 'a place of its slab, named once')
     setLive(words, cache, slab, offset, false)
     writeFreePointer(c, cache, slab, offset, next)
     next = offset + 1

@@ -2,11 +2,18 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { NUMA_NO_NODE } from '../base/units'
+import { __GFP_ZERO } from '../page/gfp'
 import type { SlabContext } from './context'
 
 /** Throws unless `gfp` is an unsigned integer. */
 export function checkMask(gfp: number): void {
   if (gfp >>> 0 !== gfp) checkInteger('gfp', gfp, 0, 0xffffffff)
+}
+
+/** The mask with `__GFP_ZERO`; throws unless `gfp` is one. */
+export function zeroMask(gfp: number): number {
+  checkMask(gfp)
+  return (gfp | __GFP_ZERO) >>> 0
 }
 
 /** Throws unless `node` is NUMA_NO_NODE or a node that is online. */

@@ -106,7 +106,7 @@ export interface SlabDebugOps {
   free(c: SlabContext, cache: number, slab: number, offsets: readonly number[]): void
   /** Looks at a slab that is about to go back. */
   discard(c: SlabContext, slab: number): void
-  /** Throws what was found in slabs that went back. Ends each call that may have given some back. */
+  /** Throws what was found in slabs that went back: the end of each call that may give some back. */
   settle(c: SlabContext): void
   /** Checks a whole cache; returns the slabs looked at. */
   validate(c: SlabContext, cache: number): number

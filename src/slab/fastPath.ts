@@ -57,7 +57,7 @@ export function takeFast(c: SlabContext, cache: number, gfp: number): number {
   const cpu = cache + CACHE_WORDS + (c.running.cpu << SLAB_CPU_SHIFT)
   let free = words[cpu + SLAB_CPU_FREE]!
   if (free <= 0) {
-    free = refill(words, cache, cpu, gfp)
+    free = refill(words, cache, cpu)
     if (free <= 0) return 0
   }
   const slab = words[cpu + SLAB_CPU_SLAB]!
@@ -91,10 +91,8 @@ export function takeFast(c: SlabContext, cache: number, gfp: number): number {
  * Gives a CPU without free objects those of its slab, or of the first slab with some on its partial list. Returns
  * the first of them, which need not be sound; 0 when there are none, or for the long way to decide.
  */
-function refill(words: Int32Array, cache: number, cpu: number, gfp: number): number {
-  // What the long way would refuse must leave everything as it was.
-  if (words[cpu + SLAB_CPU_FREE] !== 0 || gfp >>> 0 !== gfp) return 0
-  if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) return 0
+function refill(words: Int32Array, cache: number, cpu: number): number {
+  if (words[cpu + SLAB_CPU_FREE] !== 0 || (words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) return 0
   let slab = words[cpu + SLAB_CPU_SLAB]!
   for (;;) {
     if (slab !== 0) {

@@ -15,7 +15,7 @@ import {
 } from '../state/slabSchema'
 import { encodeName } from './cacheName'
 import { createCache, endCache } from './caches'
-import { checkMask, checkNodeHint } from './checks'
+import { checkMask, checkNodeHint, zeroMask } from './checks'
 import type { SlabContext } from './context'
 import { freeFast, takeFast } from './fastPath'
 import {
@@ -62,9 +62,7 @@ export class Kmalloc {
   /** What the caches of the machine share. */
   readonly slabs: SlabAllocator
   private readonly context: SlabContext
-  /** Records of the normal caches by the 8 bytes that a request ends in: for sizes up to 192. */
-  private readonly small: Int32Array
-  /** Records of the normal caches by index. */
+  /** Records of the normal caches by the 8 bytes that a request ends in: for all sizes that have one. */
   private readonly normal: Int32Array
 
   /**
@@ -76,8 +74,8 @@ export class Kmalloc {
     const c = this.slabs.context
     this.context = c
     if (c.words[SLAB_KMALLOC_TABLE + 3] === 0) makeKmallocCaches(c)
-    this.normal = c.words.slice(SLAB_KMALLOC_TABLE, SLAB_KMALLOC_TABLE + 14)
-    this.small = Int32Array.from({ length: 25 }, (_, i) => this.normal[kmallocIndex(i * 8)]!)
+    const length = KMALLOC_MAX_CACHE_SIZE / 8 + 1
+    this.normal = Int32Array.from({ length }, (_, i) => kmallocCache(c.words, i * 8, 0))
   }
 
   /**
@@ -92,21 +90,19 @@ export class Kmalloc {
     if (
       node === NUMA_NO_NODE &&
       (gfp & (__GFP_DMA | __GFP_RECLAIMABLE | __GFP_ZERO)) === 0 &&
-      (size | 0) === size
+      (size | 0) === size &&
+      size > 0 &&
+      size <= KMALLOC_MAX_CACHE_SIZE
     ) {
-      const cache =
-        size <= 192 ? this.small[(size + 7) >>> 3] : this.normal[32 - Math.clz32(size - 1)]
-      if (cache !== undefined && cache !== 0 && size > 0) {
-        const fast = takeFast(this.context, cache, gfp)
-        if (fast !== 0) return fast as VirtAddr
-      }
+      const fast = takeFast(this.context, this.normal[(size + 7) >>> 3]!, gfp)
+      if (fast !== 0) return fast as VirtAddr
     }
     return allocLong(this.context, size, gfp, node)
   }
 
   /** Allocates `size` bytes filled with zero. */
   kzalloc(size: number, gfp: number = GFP_KERNEL, node: number = NUMA_NO_NODE): VirtAddr | null {
-    return this.kmalloc(size, (gfp | __GFP_ZERO) >>> 0, node)
+    return this.kmalloc(size, zeroMask(gfp), node)
   }
 
   /** Allocates `count` times `size` bytes; null also when the product has more than 64 bits. */
@@ -127,7 +123,7 @@ export class Kmalloc {
     gfp: number = GFP_KERNEL,
     node: number = NUMA_NO_NODE,
   ): VirtAddr | null {
-    return this.kmallocArray(count, size, (gfp | __GFP_ZERO) >>> 0, node)
+    return this.kmallocArray(count, size, zeroMask(gfp), node)
   }
 
   /**
@@ -186,11 +182,11 @@ export function kmallocCache(words: Int32Array, size: number, gfp: number): numb
 
 /** True for what stands for no memory. */
 function isNothing(p: number | null): boolean {
-  return p === null || (p >= 0 && p <= ZERO_SIZE_PTR)
+  return p === null || (typeof p === 'number' && p >= 0 && p <= ZERO_SIZE_PTR)
 }
 
 /** Frees by address alone. */
-export function freeAny(c: SlabContext, p: number | null): void {
+function freeAny(c: SlabContext, p: number | null): void {
   if (isNothing(p)) {
     c.trace?.kfree(p ?? 0)
     return

@@ -226,6 +226,7 @@ export function freeObject(c: SlabContext, slab: number, address: number): void 
   const offset = offsetIn(c, slab, address)
   if (c.debug !== null && isDebugCache(c.words, cache)) {
     c.debug.free(c, cache, slab, [offset])
+    c.debug.settle(c)
     return
   }
   checkLive(c, slab, address)

@@ -3,7 +3,7 @@
 import { checkInteger, InvalidArgument, OutOfMemory } from '../base/errors'
 import { NUMA_NO_NODE, type VirtAddr } from '../base/units'
 import type { Pages } from '../buddy/pageSource'
-import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
+import { GFP_KERNEL } from '../page/gfp'
 import {
   CACHE_FLAGS,
   CACHE_HAS_CTOR,
@@ -13,10 +13,9 @@ import {
   CACHE_STATE,
   SLAB_DEBUG_ON,
 } from '../state/slabSchema'
-import { allocBulk, freeBulk } from './bulk'
 import { encodeName, formatName } from './cacheName'
 import { createCache, destroyCache } from './caches'
-import { checkMask, checkNodeHint } from './checks'
+import { checkMask, checkNodeHint, zeroMask } from './checks'
 import type { Ctor, SlabContext } from './context'
 import { freeFast, takeFast } from './fastPath'
 import { SLAB_DEBUG_FLAGS, SLAB_FLAGS_PERMITTED, SLAB_MEM_SPREAD, SLAB_PANIC } from './flags'
@@ -106,14 +105,7 @@ export class SlabCache {
 
   /** Allocates an object filled with zero. */
   zalloc(gfp: number = GFP_KERNEL): VirtAddr | null {
-    return allocLong(this.context, this.record, (gfp | __GFP_ZERO) >>> 0, NUMA_NO_NODE)
-  }
-
-  /** Allocates `count` objects: all of them, or none, and then the array is empty. */
-  allocBulk(gfp: number, count: number): VirtAddr[] {
-    checkMask(gfp)
-    checkInteger('count', count, 0, 1 << 24)
-    return allocBulk(this.context, this.record, gfp, count)
+    return allocLong(this.context, this.record, zeroMask(gfp), NUMA_NO_NODE)
   }
 
   /**
@@ -125,14 +117,6 @@ export class SlabCache {
     if (freeFast(this.context, this.record, object) !== true) {
       freeToCache(this.context, this.record, object)
     }
-  }
-
-  /**
-   * Frees objects of the cache: all of them, or none when one is wrong. Objects of one slab are freed
-   * together, and change places in the array for that.
-   */
-  freeBulk(objects: VirtAddr[]): void {
-    freeBulk(this.context, this.record, objects)
   }
 
   /** Gives empty slabs back to the pages. Returns whether slabs are left. */
@@ -216,10 +200,10 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
   if ((align & (align - 1)) !== 0) throw new InvalidArgument('align', align, '0 or a power of two')
   const asked = checkFlags(c, options.flags ?? 0)
   const flags = c.debug?.cacheFlags(c, options.name, asked) ?? asked
-  if ((asked & SLAB_DEBUG_FLAGS) !== 0) c.words[SLAB_DEBUG_ON] = 1
   let { useroffset = 0, usersize = 0 } = options
   checkInteger('useroffset', useroffset, 0, KMALLOC_MAX_SIZE)
   checkInteger('usersize', usersize, 0, KMALLOC_MAX_SIZE)
+  if ((asked & SLAB_DEBUG_FLAGS) !== 0) c.words[SLAB_DEBUG_ON] = 1
   if ((usersize === 0 && useroffset !== 0) || usersize + useroffset > size) {
     warn(c, 'kmem_cache_create_usercopy', [])
     useroffset = 0

@@ -205,7 +205,7 @@ function setUpObjects(c: SlabContext, cache: number, slab: number, objects: numb
 }
 
 /** Adds the pages of a slab to the counters of its node, or takes them away. */
-function countPages(c: SlabContext, cache: number, slab: number, pages: number): void {
+export function countPages(c: SlabContext, cache: number, slab: number, pages: number): void {
   const words = c.words
   const reclaimable = (words[cache + CACHE_FLAGS]! & SLAB_RECLAIM_ACCOUNT) !== 0
   const counter = reclaimable ? NODE_SLAB_RECLAIMABLE : NODE_SLAB_UNRECLAIMABLE

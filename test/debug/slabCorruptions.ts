@@ -1,6 +1,7 @@
 /** A machine with slabs of every kind in it, and ways to corrupt it: at least one for each invariant. */
 
 import type { SlabInvariantId } from '../../src/debug/slabInvariants'
+import { slubDebug } from '../../src/debug/slubDebug'
 import {
   GFP_KERNEL,
   Kmalloc,
@@ -8,12 +9,15 @@ import {
   pageSource,
   SLAB_HWCACHE_ALIGN,
   SLAB_RECLAIM_ACCOUNT,
+  SLAB_RED_ZONE,
+  SLAB_STORE_USER,
   SLAB_TYPESAFE_BY_RCU,
   SlabCache,
   type VirtAddr,
 } from '../../src/index'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_SLAB } from '../../src/page/pageFlags'
+import { kmemCacheAllocBulk, kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import { allocObject } from '../../src/slab/objects'
 import { nodeCounters } from '../../src/slab/slabState'
 import { cacheNode, slabOrderOf } from '../../src/slab/slabs'
@@ -35,6 +39,8 @@ export interface BusySlabs extends SlabMachine {
   readonly gone: number
   /** A cache with a constructor, and no slabs. */
   readonly empty: number
+  /** A cache with red zones and tracks: of its slabs on node 0 one is full. */
+  readonly checked: number
   /** First frame of a large block of order 3. */
   readonly large: number
 }
@@ -42,14 +48,14 @@ export interface BusySlabs extends SlabMachine {
 /** Fills `slabs` slabs of a cache and starts another, then frees one object of each of the first. */
 function spread(cache: SlabCache, slabs: number): VirtAddr[] {
   const perSlab = cache.slabs.words[cache.record + schema.CACHE_OBJECTS]!
-  const objects = cache.allocBulk(GFP_KERNEL, perSlab * slabs + 5)
+  const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, perSlab * slabs + 5)
   for (let i = 0; i < slabs - 2; i++) cache.free(must(objects[i * perSlab + (i % perSlab)]))
   return objects
 }
 
 /** Makes the machine. */
 export function busySlabs(): BusySlabs {
-  const machine = slabMachine({ cpus: 2, nodes: 2 })
+  const machine = slabMachine({ cpus: 2, nodes: 2, slabs: { debug: slubDebug() } })
   const { slabs } = machine
   const heap = new Kmalloc(slabs)
   for (let size = 1; size < 20_000; size = size * 2 + 1) {
@@ -62,12 +68,12 @@ export function busySlabs(): BusySlabs {
   busy.free(must(busy.alloc()))
   onCpu(machine.pages, 1, () => spread(busy, 3))
   const delayed = new SlabCache(slabs, { name: 'delayed', size: 72, flags: SLAB_TYPESAFE_BY_RCU })
-  delayed.freeBulk(delayed.allocBulk(GFP_KERNEL, 300))
+  kmemCacheFreeBulk(delayed, kmemCacheAllocBulk(delayed, GFP_KERNEL, 300))
   delayed.shrink()
   must(delayed.alloc())
   const flags = SLAB_TYPESAFE_BY_RCU | SLAB_RECLAIM_ACCOUNT
   const waiting = new SlabCache(slabs, { name: 'waiting', size: 500, flags })
-  waiting.freeBulk(waiting.allocBulk(GFP_KERNEL, 20))
+  kmemCacheFreeBulk(waiting, kmemCacheAllocBulk(waiting, GFP_KERNEL, 20))
   waiting.destroy()
   const gone = new SlabCache(slabs, { name: 'gone', size: 3000, flags: SLAB_HWCACHE_ALIGN })
   must(gone.alloc())
@@ -80,6 +86,13 @@ export function busySlabs(): BusySlabs {
   new SlabCache(slabs, { name: 'second', size: 704 })
   merged.free(must(merged.alloc()))
   merged.shrink()
+  const checks = SLAB_RED_ZONE | SLAB_STORE_USER
+  const checked = new SlabCache(slabs, { name: 'checked', size: 64, flags: checks })
+  kmemCacheAllocBulk(
+    checked,
+    GFP_KERNEL,
+    must(slabs.words[checked.record + schema.CACHE_OBJECTS]) + 3,
+  )
   const empty = new SlabCache(slabs, { name: 'empty', size: 24, ctor: () => {} })
   for (const name of ['a', 'b']) new SlabCache(slabs, { name, size: 8, ctor: () => {} }).destroy()
   const large = must(heap.kmalloc(20_000)) / 4096
@@ -91,6 +104,7 @@ export function busySlabs(): BusySlabs {
     waiting: waiting.record,
     gone: gone.record,
     empty: empty.record,
+    checked: checked.record,
     large,
   }
 }
@@ -106,6 +120,7 @@ const cpu: Place = (m) => word(m, m.cache + schema.CACHE_CPUS)
 const otherCpu: Place = (m) => cpu(m) + schema.SLAB_CPU_WORDS
 const node: Place = (m) => cacheNode(m.slabs.words, m.cache, 0)
 const emptyNode: Place = (m) => cacheNode(m.slabs.words, m.empty, 0)
+const checkedNode: Place = (m) => cacheNode(m.slabs.words, m.checked, 0)
 const counters: Place = (m) => nodeCounters(m.slabs.words, 0)
 const cpuSlab: Place = (m) => word(m, cpu(m) + schema.SLAB_CPU_SLAB)
 const cpuPartial: Place = (m) => word(m, cpu(m) + schema.SLAB_CPU_PARTIAL)
@@ -192,6 +207,11 @@ const HEADERS: readonly Corruption[] = [
   ['STATE-1', 'words used in part', set(header, schema.SLAB_WORDS_USED, add(4))],
   ['STATE-2', 'a node that does not exist', set(header, schema.SLAB_NODE_MASK, 7)],
   ['STATE-2', 'a switch that is neither on nor off', set(header, schema.SLAB_DEBUG_ON, 2)],
+  [
+    'STATE-2',
+    'checks that are off in spite of a debug cache',
+    set(header, schema.SLAB_DEBUG_ON, 0),
+  ],
   ['STATE-2', 'a word of no column', set(header, schema.SLAB_HEADER_WORDS - 1, 1)],
   ['STATE-2', 'numbers that come twice', set(header, schema.SLAB_NEXT_ID, 3)],
   ['STATE-2', 'another first cache', set(header, schema.SLAB_NODE_CACHE, (_) => 0)],
@@ -359,6 +379,20 @@ const LISTS: readonly Corruption[] = [
     'a full slab on a list',
     (m) => {
       listAddTail(m.slabs.words, node(m) + schema.SLAB_NODE_FULL, fullSlab(m))
+    },
+  ],
+  [
+    'SLAB-6',
+    'a full slab of a cache with tracks on no list',
+    (m) => listRemove(m.slabs.words, word(m, checkedNode(m) + schema.SLAB_NODE_FULL)),
+  ],
+  [
+    'SLAB-6',
+    'a CPU’s slab of a debug cache',
+    (m) => {
+      const slab = word(m, checkedNode(m) + schema.SLAB_NODE_PARTIAL)
+      listRemove(m.slabs.words, slab)
+      m.slabs.words[word(m, m.checked + schema.CACHE_CPUS) + schema.SLAB_CPU_SLAB] = slab
     },
   ],
   ['RCU-1', 'a queue with another end', set(header, schema.SLAB_RCU_TAIL, 0)],

@@ -27,6 +27,7 @@ import {
   type VirtAddr,
   type ZoneState,
 } from '../../src/index'
+import { kmemCacheAllocBulk, kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import { slabNodeOnline } from '../../src/slab/hotplug'
 import { SLAB_TAINT } from '../../src/state/slabSchema'
 
@@ -215,15 +216,18 @@ class Player {
       case 'kmem_cache_alloc_node':
         return this.alloc(row)
       case 'kmem_cache_alloc_bulk':
-        return this.cache(row)
-          .allocBulk(num(row, 'gfp'), num(row, 'count'))
-          .map((object, i) => this.hold(num(row, 'slots') + i, object, this.cache(row)))
+        return kmemCacheAllocBulk(this.cache(row), num(row, 'gfp'), num(row, 'count')).map(
+          (object, i) => this.hold(num(row, 'slots') + i, object, this.cache(row)),
+        )
       case 'kmem_cache_free_bulk': {
         const held = Array.from({ length: num(row, 'count') }, (_, i) =>
           this.slots.get(num(row, 'slots') + i),
         ).filter((slot) => slot !== undefined)
         for (const slot of held) slot.live = false
-        this.cache(row).freeBulk(held.map(({ address }) => address))
+        kmemCacheFreeBulk(
+          this.cache(row),
+          held.map(({ address }) => address),
+        )
         return undefined
       }
       case 'kmem_cache_free':

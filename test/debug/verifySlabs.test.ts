@@ -2,9 +2,19 @@ import { readdirSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { SLAB_INVARIANTS } from '../../src/debug/slabInvariants'
+import { slubDebug } from '../../src/debug/slubDebug'
 import { verifySlabs } from '../../src/debug/verifySlabs'
-import { cacheState, endGracePeriod, loadCache, SlabCache, shrinkAllCaches } from '../../src/index'
+import {
+  cacheState,
+  endGracePeriod,
+  GFP_KERNEL,
+  loadCache,
+  SlabCache,
+  shrinkAllCaches,
+} from '../../src/index'
+import { kmemCacheAllocBulk, kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import * as schema from '../../src/state/slabSchema'
+import { thrownBy } from '../buddy/machines'
 import { must, slabFaults, slabMachine } from '../slab/machines'
 import { busySlabs, CORRUPTIONS } from './slabCorruptions'
 
@@ -76,14 +86,47 @@ describe('the whole-state checker of the slab layer', () => {
     expect(violation?.message).toContain('counts 3 objects in use, has 15')
   })
 
+  it('sees an object that was written to after its free, and is content once its slab is set aside', () => {
+    const machine = slabMachine({ nodes: 2 })
+    const cache = new SlabCache(machine.slabs, { name: 'victim', size: 64 })
+    const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 70)
+    for (const object of objects.slice(66)) cache.free(object)
+    machine.ram.fill(must(objects[69]) + cacheState(cache).offset, 8, 0x6b)
+    expect(verifySlabs(machine.slabs).map(({ id }) => id)).toEqual(['SLAB-1'])
+    expect(thrownBy(() => cache.alloc())).toMatchObject({ code: 'FREELIST_CORRUPT' })
+    expect(slabFaults(machine)).toEqual([])
+    expect(objects).not.toContain(must(cache.alloc()))
+    kmemCacheFreeBulk(cache, objects.slice(10, 66))
+    expect(slabFaults(machine)).toEqual([])
+    expect(cache.shrink()).toBe(true)
+    expect(slabFaults(machine)).toEqual([])
+    expect(thrownBy(() => cache.destroy())).toMatchObject({ code: 'CACHE_BUSY' })
+    expect(slabFaults(machine)).toEqual([])
+  })
+
+  it('knows that a debug cache sets a corrupted slab aside', () => {
+    const debug = slubDebug({ boot: 'FZPU', onBug: 'continue' })
+    const machine = slabMachine({ slabs: { debug } })
+    const cache = new SlabCache(machine.slabs, { name: 'victim', size: 64 })
+    const objects = [1, 2, 3].map(() => must(cache.alloc()))
+    for (const object of objects) cache.free(object)
+    machine.ram.fill(must(objects[2]), 8, 0)
+    expect(objects).not.toContain(must(cache.alloc()))
+    expect(debug.errors).toBeGreaterThan(0)
+    expect(slabFaults(machine)).toEqual([])
+  })
+
   it('knows nothing of slabs that were not loaded only when told so', () => {
     const recorded = slabMachine()
     const from = new SlabCache(recorded.slabs, { name: 'x', size: 1024, ctor: () => {} })
-    from.allocBulk(0xcc0, 20)
+    kmemCacheAllocBulk(from, 0xcc0, 20)
     const { slabs } = slabMachine()
     const to = new SlabCache(slabs, { name: 'x', size: 1024, ctor: () => {} })
     loadCache(to, cacheState(from))
     expect(verifySlabs(slabs).map(({ id }) => id)).toContain('COUNT-1')
+    expect(verifySlabs(slabs, { unknownSlabs: true })).toEqual([])
+    to.free(must(to.alloc()))
+    to.shrink()
     expect(verifySlabs(slabs, { unknownSlabs: true })).toEqual([])
   })
 

@@ -1,7 +1,7 @@
 /** A machine of two nodes with slabs on both, whose own caches the tests do not touch. */
 
-import { KernelBug } from '../../src/base/errors'
 import { loadZones } from '../../src/buddy/loadZones'
+import { slubDebug } from '../../src/debug/slubDebug'
 import {
   __GFP_NOWARN,
   __GFP_THISNODE,
@@ -10,21 +10,11 @@ import {
   PhysicalMemory,
   type VirtAddr,
 } from '../../src/index'
-import type { SlabDebugOps } from '../../src/slab/context'
-import { readFreePointer, setLive, writeFreePointer } from '../../src/slab/freePointer'
+import { slabNodeOnline } from '../../src/slab/hotplug'
 import { Kmalloc } from '../../src/slab/kmalloc'
 import type { SlabOptions } from '../../src/slab/options'
-import { addPartial, hasEnoughPartial, removePartial } from '../../src/slab/partial'
 import { SlabAllocator } from '../../src/slab/slabAllocator'
 import { SlabCache } from '../../src/slab/slabCache'
-import { cacheNode, countSlab, discardSlab, newSlab, objectAddress } from '../../src/slab/slabs'
-import {
-  SLAB_FREE,
-  SLAB_INUSE,
-  SLAB_NODE_NR_PARTIAL,
-  SLAB_NODE_PARTIAL,
-  SLAB_OBJECTS,
-} from '../../src/state/slabSchema'
 import { fixtureText, zoneOf } from './fixtures'
 
 /** First frame of node 1, as in the recordings. */
@@ -61,7 +51,7 @@ export function slabMachine(options: SlabOptions = {}, cpus = 1): SlabMachine {
     layout: LAYOUT_X86_64,
     merge: false,
     nodes: [0],
-    debug: unchecked,
+    debug: slubDebug(),
     ...options,
   })
   const heap = new Kmalloc(slabs)
@@ -121,50 +111,4 @@ export function take(cache: SlabCache, node: number, gfp = 0xcc0): VirtAddr {
   const object = cache.allocNode(gfp, node)
   if (object === null) throw new Error('no memory')
   return object
-}
-
-/** Debug caches that check nothing: they have no CPU slabs, and that is all (spec/slab.md §7.5, §8.4). */
-const unchecked: SlabDebugOps = {
-  cacheFlags: (_c, _name, flags) => flags,
-  noHigherOrder: false,
-  onAtBoot: false,
-  setUpSlab() {},
-  setUpObject() {},
-  alloc(c, cache, gfp, node) {
-    const { words } = c
-    const home = cacheNode(words, cache, node < 0 ? c.source.cpuNode(c.running.cpu) : node)
-    const partial = words[home + SLAB_NODE_NR_PARTIAL] !== 0
-    const slab = partial ? words[home + SLAB_NODE_PARTIAL]! : newSlab(c, cache, gfp, node)
-    if (slab === 0) return 0
-    const offset = words[slab + SLAB_FREE]! - 1
-    words[slab + SLAB_FREE] = readFreePointer(c, cache, slab, offset)
-    words[slab + SLAB_INUSE]! += 1
-    setLive(words, cache, slab, offset, true)
-    const full = words[slab + SLAB_INUSE] === words[slab + SLAB_OBJECTS]
-    if (partial && full) removePartial(words, cache, slab)
-    if (!partial && !full) addPartial(words, cache, slab, true)
-    if (!partial) countSlab(words, cache, slab, 1)
-    return objectAddress(c, slab, offset)
-  },
-  free(c, cache, slab, offsets) {
-    const { words } = c
-    for (const offset of offsets) {
-      const prior = words[slab + SLAB_FREE]!
-      writeFreePointer(c, cache, slab, offset, prior)
-      words[slab + SLAB_FREE] = offset + 1
-      words[slab + SLAB_INUSE]! -= 1
-      setLive(words, cache, slab, offset, false)
-      const drop = words[slab + SLAB_INUSE] === 0 && hasEnoughPartial(words, cache, slab)
-      if (prior === 0 && !drop) addPartial(words, cache, slab, false)
-      if (prior !== 0 && drop) removePartial(words, cache, slab)
-      if (drop) discardSlab(c, cache, slab)
-    }
-  },
-  check() {},
-  discard() {},
-  settle() {},
-  validate: () => 0,
-  stop: (_c, code, message, report) => new KernelBug(code, message, report),
-  printTracks() {},
-  track: () => null,
 }

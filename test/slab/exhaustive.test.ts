@@ -40,6 +40,7 @@ class Machine {
   readonly pages: TinyPages
   readonly slabs: SlabAllocator
   readonly cache: SlabCache
+  private readonly record: number
   /** Objects in use, the oldest first. */
   live: VirtAddr[] = []
 
@@ -47,8 +48,9 @@ class Machine {
     this.pages = new TinyPages(setup.pages, setup.cpus, setup.nodes)
     this.slabs = new SlabAllocator(this.pages, { maxOrder: 0, merge: false })
     this.cache = new SlabCache(this.slabs, { name: 'pairs', size: 2048 })
-    setCpuPartial(this.slabs.words, this.cache.record, setup.cpuSlabs)
-    this.slabs.words[this.cache.record + CACHE_MIN_PARTIAL] = setup.minPartial
+    this.record = this.cache.record
+    setCpuPartial(this.slabs.words, this.record, setup.cpuSlabs)
+    this.slabs.words[this.record + CACHE_MIN_PARTIAL] = setup.minPartial
   }
 
   /** All that decides what comes next. */
@@ -124,7 +126,7 @@ class Machine {
     const frames = Array.from({ length: this.pages.maxPfn }, (_, pfn) => pfn)
     return frames.filter((pfn) => {
       const slab = words[SLAB_FRAMES + pfn]!
-      return slab > 0 && words[slab + SLAB_CACHE] === this.cache.record
+      return slab > 0 && words[slab + SLAB_CACHE] === this.record
     })
   }
 

@@ -19,6 +19,7 @@ import {
   slabNodeOnline,
   type VirtAddr,
 } from '../../src/index'
+import { kmemCacheAllocBulk, kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import { cachesOf } from '../../src/slab/hotplug'
 import { CacheRecord } from '../../src/slab/slabCache'
 import {
@@ -96,7 +97,7 @@ function onCache(
     machine,
     call: () => call(cache),
     undo: (result) => {
-      if (Array.isArray(result)) cache.freeBulk(result)
+      if (Array.isArray(result)) kmemCacheFreeBulk(cache, result)
       else cache.free(result as VirtAddr)
     },
   }
@@ -155,13 +156,13 @@ const OPERATIONS: readonly Operation[] = [
   ['alloc of large slabs', (s) => onCache(s, 4000, (cache) => cache.alloc())],
   ['zalloc', (s) => onCache(s, 700, (cache) => cache.zalloc())],
   ['allocNode', (s) => onCache(s, 1500, (cache) => cache.allocNode(GFP_KERNEL, 1))],
-  ['allocBulk', (s) => onCache(s, 1000, (cache) => cache.allocBulk(GFP_KERNEL, 70))],
+  ['allocBulk', (s) => onCache(s, 1000, (cache) => kmemCacheAllocBulk(cache, GFP_KERNEL, 70))],
   [
     'allocBulk on another CPU',
     (s) => {
       const machine = machineFor(s, { cpus: 2, nodes: 2 })
       const bulk = (cache: SlabCache) =>
-        onCpu(machine.pages, 1, () => cache.allocBulk(GFP_KERNEL, 60))
+        onCpu(machine.pages, 1, () => kmemCacheAllocBulk(cache, GFP_KERNEL, 60))
       return onCache(s, 500, bulk, machine)
     },
   ],

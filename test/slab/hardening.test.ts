@@ -14,6 +14,7 @@ import {
   slabStateHash,
   type VirtAddr,
 } from '../../src/index'
+import { kmemCacheAllocBulk } from '../../src/slab/cacheBulk'
 import { type HardeningOptions, slabHardening } from '../../src/slab/hardening'
 import { CACHE_OFFSET, CACHE_SECRET, SLAB_RANDOM } from '../../src/state/slabSchema'
 import { expectSound, must, type SlabMachine, slabMachine } from './machines'
@@ -70,7 +71,7 @@ describe('encoded free pointers', () => {
   it('are the pointer XOR the secret XOR the place with its bytes reversed', () => {
     const machine = hardened({ seed: 1, shuffle: false })
     const cache = new SlabCache(machine.slabs, { name: 'a', size: 512, flags: 0x800000 })
-    const objects = cache.allocBulk(GFP_KERNEL, 8)
+    const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 8)
     const [a, b] = [must(objects[2]), must(objects[5])]
     cache.free(b)
     cache.free(a)
@@ -112,7 +113,7 @@ describe('encoded free pointers', () => {
     const machine = hardened({ seed: 9 })
     const { slabs, ram } = machine
     const cache = new SlabCache(slabs, { name: 'a', size: 64, flags: 0x800000 })
-    const objects = cache.allocBulk(GFP_KERNEL, 4)
+    const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 4)
     const [a, b] = [must(objects[0]), must(objects[1])]
     cache.free(a)
     cache.free(b)
@@ -138,7 +139,7 @@ describe('random orders', () => {
     const { slabs } = hardened({ seed: 5 })
     const cache = new SlabCache(slabs, { name: 'a', size: 64, flags: 0x800000 })
     const orders = [0, 1, 2].map(() => {
-      const objects = cache.allocBulk(GFP_KERNEL, 64)
+      const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 64)
       const base = Math.min(...objects)
       return objects.map((object) => (object - base) / 64)
     })
@@ -156,7 +157,7 @@ describe('random orders', () => {
     const cache = new SlabCache(slabs, { name: 'a', size: 8192, flags: 0x800000 })
     const seen = new Map<string, number>()
     for (let i = 0; i < 480; i++) {
-      const objects = cache.allocBulk(GFP_KERNEL, 4)
+      const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 4)
       const base = Math.min(...objects)
       const order = objects.map((object) => (object - base) / 8192).join('')
       seen.set(order, (seen.get(order) ?? 0) + 1)

@@ -15,6 +15,7 @@ import {
   type SlabCacheOptions,
   type VirtAddr,
 } from '../../src/index'
+import { kmemCacheAllocBulk, kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import type { SlabContext } from '../../src/slab/context'
 import { initObject, wipeFreed } from '../../src/slab/objects'
 import { CACHE_OFFSET, SLAB_PFN } from '../../src/state/slabSchema'
@@ -100,13 +101,13 @@ describe.each(KINDS)('a cache that $name', ({ options, zeroes, wipes }) => {
 
   it('zeroes in bulk as one by one', () => {
     const { machine, cache } = make(true, true, options)
-    const objects = cache.allocBulk(GFP_KERNEL, 20)
+    const objects = kmemCacheAllocBulk(cache, GFP_KERNEL, 20)
     for (const object of objects) machine.ram.fill(object, SIZE, PATTERN)
-    cache.freeBulk(objects)
+    kmemCacheFreeBulk(cache, objects)
     for (const object of objects) {
       expect(hasOnly(content(machine, cache, object), wipes ? 0 : PATTERN)).toBe(true)
     }
-    for (const object of cache.allocBulk(GFP_KERNEL, 20)) {
+    for (const object of kmemCacheAllocBulk(cache, GFP_KERNEL, 20)) {
       const kept = zeroes[2] ? 0 : PATTERN
       if (objects.includes(object)) {
         expect(hasOnly(content(machine, cache, object), kept)).toBe(true)

@@ -1,12 +1,14 @@
 /** What a slab allocator should know, as a map: which objects are in use; and bytes in them that tell on it. */
 
 import { expect } from 'vitest'
+import { slubDebug } from '../../src/debug/slubDebug'
 import {
   cacheState,
   findCache,
   type Kmalloc,
   LAYOUT_X86_64,
   type Pfn,
+  SLAB_DEBUG_METADATA,
   SLAB_HWCACHE_ALIGN,
   SLAB_NOLEAKTRACE,
   SLAB_RECLAIM_ACCOUNT,
@@ -92,12 +94,15 @@ export class SlabModel {
 
   /** What spec/slab.md §4.3 comes down to: the same slots and kind, and nothing that forbids it. */
   private mayShare(options: SlabCacheOptions, other: ModelCache): boolean {
-    const merging = this.machine.slabs.context.merging
-    const alone = ({ flags = 0, ctor }: SlabCacheOptions) =>
-      ctor !== undefined || (flags & (SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE)) !== 0
-    if (!merging || other.gone || alone(options) || alone(other.options)) return false
+    const c = this.machine.slabs.context
+    const asked = options.flags ?? 0
+    const flags = c.debug?.cacheFlags(c, options.name, asked) ?? asked
+    const alone = SLAB_TYPESAFE_BY_RCU | SLAB_NOLEAKTRACE | SLAB_DEBUG_METADATA
+    const ctor = options.ctor ?? other.options.ctor
+    if (!c.merging || other.gone || ctor !== undefined) return false
+    if (((flags | other.cache.flags) & alone) !== 0) return false
     const kind = SLAB_RECLAIM_ACCOUNT
-    const same = ((options.flags ?? 0) & kind) === ((other.options.flags ?? 0) & kind)
+    const same = (flags & kind) === ((other.options.flags ?? 0) & kind)
     return same && slotSize(options) === slotSize(other.options)
   }
 
@@ -199,11 +204,16 @@ function kmallocAlign(size: number): number {
   return Math.max(8, 2 ** Math.ceil(Math.log2(size)))
 }
 
-/** Options of slab allocators that models are tried on. */
-export const MODEL_SLABS: readonly SlabOptions[] = [
-  {},
-  { merge: false },
-  { layout: LAYOUT_X86_64 },
-  { maxOrder: 0, merge: false },
-  { minOrder: 1 },
-]
+/** Options of slab allocators that models are tried on, by name. */
+export const MODEL_SLABS: Readonly<Record<string, () => SlabOptions>> = {
+  plain: () => ({}),
+  'no merging': () => ({ merge: false }),
+  'kernel addresses': () => ({ layout: LAYOUT_X86_64 }),
+  'single pages': () => ({ maxOrder: 0, merge: false }),
+  'larger slabs': () => ({ minOrder: 1 }),
+  'slub_debug=FZPU': () => ({ debug: slubDebug({ boot: 'FZPU' }) }),
+  'slub_debug=Z': () => ({ debug: slubDebug({ boot: 'Z' }), layout: LAYOUT_X86_64 }),
+  'slub_debug=PU': () => ({ debug: slubDebug({ boot: 'PU' }) }),
+  'slub_debug=F': () => ({ debug: slubDebug({ boot: 'F' }) }),
+  'slub_debug=FZO': () => ({ debug: slubDebug({ boot: 'FZO' }), layout: LAYOUT_X86_64 }),
+}

@@ -20,6 +20,7 @@ import {
   slabNodeOnline,
   type VirtAddr,
 } from '../../src/index'
+import { kmemCacheFreeBulk } from '../../src/slab/cacheBulk'
 import { formatName } from '../../src/slab/cacheName'
 import { loadAddress } from '../../src/slab/caches'
 import { cachesOf } from '../../src/slab/hotplug'
@@ -236,13 +237,36 @@ describe('§24.4: two nodes, hints that alternate', () => {
   })
 })
 
+describe('§9.1: leaving a slab', () => {
+  it('puts the CPU’s slab in front of its node’s list, one of its partial list at the end', () => {
+    const t = new Traced(1024, { nodes: 2 })
+    for (let i = 0; i < 24; i++) t.allocNode(1)
+    for (let i = 0; i < 8; i++) t.allocNode(0)
+    t.free('S0.0', 'S1.0', 'S2.0')
+    expect(t.cpuPartial).toBe('S2,S1,S0')
+    // All three are on the wrong node, and are left one after the other.
+    expect(t.allocNode(0)).toBe('S4.0')
+    expect(t.partial(1)).toBe('S2,S1,S0')
+    expect(t.allocNode(1)).toBe('S2.0')
+    expect(t.partial(0)).toBe('S4')
+    expect(t.cpuPartial).toBe('S0,S1')
+    t.free('S2.0')
+    expect(t.allocNode(0)).toBe('S4.1')
+    expect(t.partial(1)).toBe('S2,S0,S1')
+    expect(t.cpuPartial).toBe('')
+    t.free('S4.0')
+    expect(t.allocNode(1)).toBe('S2.0')
+    expect(t.partial(0)).toBe('S4')
+  })
+})
+
 describe('§12.2: freeing in bulk', () => {
   it('groups by slab, and permutes the array', () => {
     const t = new Traced(256)
     expect(t.state.objs).toBe(16)
     t.alloc(34)
     const objects = ['S0.0', 'S1.1', 'S0.1', 'S2.1', 'S0.2', 'S1.2', 'S0.3'].map((o) => t.at(o))
-    t.cache.freeBulk(objects)
+    kmemCacheFreeBulk(t.cache, objects)
     expect(objects.map((object) => t.name(object)).join()).toBe(
       'S0.0,S1.1,S1.2,S2.1,S0.1,S0.2,S0.3',
     )
