@@ -1,15 +1,11 @@
 /** Checks that the state's words are all accounted for: every record is known, none lies over another. */
 
-import { RECORD_SHIFTS, recordShift } from '../slab/slabState'
+import { cacheShift, startsShift } from '../slab/caches'
+import { RECORD_SHIFTS } from '../slab/slabState'
 import {
-  CACHE_GRANULE,
-  CACHE_MIN_ORDER,
-  CACHE_NEXT,
-  CACHE_ORDER,
   CACHE_RECORD_SHIFT,
   CACHE_STARTS,
   SLAB_CACHE,
-  SLAB_FREE_CACHES,
   SLAB_FREE_RECORDS,
   SLAB_NEXT,
   SLAB_WORDS_USED,
@@ -24,7 +20,7 @@ const START = 2 ** 20
 export function checkRecords(s: Survey): void {
   const { words } = s
   const stretches: number[] = []
-  const cacheLength = (s.cacheWords + 15) & -16
+  const cacheLength = 2 ** cacheShift(words)
   for (const cache of s.caches) {
     stretches.push(cache * START + cacheLength)
     stretches.push(words[cache + CACHE_STARTS]! * START + 2 ** startsShift(words, cache))
@@ -33,30 +29,24 @@ export function checkRecords(s: Survey): void {
   for (const slab of s.slabs) {
     stretches.push(slab * START + 2 ** words[words[slab + cacheAt]! + shiftAt]!)
   }
-  addFree(s, stretches, SLAB_FREE_CACHES, CACHE_NEXT, cacheLength)
   for (let i = 0; i < RECORD_SHIFTS.count; i++) {
-    addFree(s, stretches, SLAB_FREE_RECORDS + i, SLAB_NEXT, 2 ** (RECORD_SHIFTS.first + i))
+    addFree(s, stretches, SLAB_FREE_RECORDS + i, 2 ** (RECORD_SHIFTS.first + i))
   }
   if (s.whole) lay(s, Float64Array.from(stretches).sort())
 }
 
-function startsShift(words: Int32Array, cache: number): number {
-  const order = Math.max(words[cache + CACHE_ORDER]!, words[cache + CACHE_MIN_ORDER]!)
-  return recordShift(Math.ceil((4096 * 2 ** order) / 2 ** words[cache + CACHE_GRANULE]! / 32))
-}
-
 /** Adds the free records that are linked from the word at `head`. */
-function addFree(s: Survey, stretches: number[], head: number, next: number, length: number): void {
+function addFree(s: Survey, stretches: number[], head: number, length: number): void {
   const { words } = s
   const known = new Set<number>()
-  for (let at = words[head]!; at !== 0; at = words[at + next]!) {
+  for (let at = words[head]!; at !== 0; at = words[at + SLAB_NEXT]!) {
     if (!s.isRecord(at, length) || known.has(at)) {
       s.broken('RECORD-2', `the free records of ${length} words lead to ${at}`)
       return
     }
     known.add(at)
     for (let i = 0; i < length; i++) {
-      if (i === next || words[at + i] === 0) continue
+      if (i === SLAB_NEXT || words[at + i] === 0) continue
       s.v.report('RECORD-2', `the free record at ${at} has ${words[at + i]} in word ${i}`)
       break
     }

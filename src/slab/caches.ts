@@ -27,7 +27,6 @@ import {
   CACHE_HAS_CTOR,
   CACHE_ID,
   CACHE_MIN_ORDER,
-  CACHE_NEXT,
   CACHE_NODES,
   CACHE_OBJECTS,
   CACHE_ORDER,
@@ -41,7 +40,6 @@ import {
   SLAB_CACHE_CACHE,
   SLAB_CACHES,
   SLAB_CPU_WORDS,
-  SLAB_FREE_CACHES,
   SLAB_INUSE,
   SLAB_LIVE,
   SLAB_NEXT_ID,
@@ -73,7 +71,7 @@ import { findMergeable } from './merge'
 import { cpuPartial, layOut, minPartial, type ObjectLayout } from './objectLayout'
 import { allocObject, freeObject, slabAt } from './objects'
 import { flushCache, removePartial } from './partial'
-import { cutWords, giveRecord, inNodeMask, recordShift, takeRecord } from './slabState'
+import { giveRecord, inNodeMask, recordShift, takeRecord } from './slabState'
 import { cacheNode, countSlab, freeSlab, refuse, TAINT_WARN } from './slabs'
 
 const TWO_32 = 4294967296
@@ -135,7 +133,7 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
   const liveWords = Math.ceil(bytes / 2 ** granule / 32)
   const starts = takeRecord(words, recordShift(liveWords))
   if (starts === 0) return 0
-  const cache = takeCacheWords(words)
+  const cache = takeRecord(words, cacheShift(words))
   if (cache === 0) {
     giveRecord(words, recordShift(liveWords), starts)
     return 0
@@ -168,6 +166,8 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
     recordShift(SLAB_LIVE + liveWords),
   ]
   words.set(columns, cache + CACHE_FLAGS)
+  words[cache + CACHE_CPUS] = cache + CACHE_WORDS
+  words[cache + CACHE_NODES] = cache + CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
   setCpuPartial(words, cache, cpuPartial(size, (flags & SLAB_DEBUG_FLAGS) !== 0))
   words[cache + CACHE_ID] = words[SLAB_NEXT_ID]!
   words[SLAB_NEXT_ID]! += 1
@@ -213,38 +213,21 @@ function markStarts(
   }
 }
 
-/** All-zero words for a cache with the records of its CPUs and nodes; 0 when the state is full. */
-function takeCacheWords(words: Int32Array): number {
-  const free = words[SLAB_FREE_CACHES]!
-  const length = cacheWords(words)
-  const cache = free !== 0 ? free : cutWords(words, (length + 15) & -16)
-  if (cache === 0) return 0
-  if (free !== 0) {
-    words[SLAB_FREE_CACHES] = words[free + CACHE_NEXT]!
-    words[free + CACHE_NEXT] = 0
-  }
-  words[cache + CACHE_CPUS] = cache + CACHE_WORDS
-  words[cache + CACHE_NODES] = cache + CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
-  return cache
-}
-
-function cacheWords(words: Int32Array): number {
-  return (
-    CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS + words[SLAB_NR_NODES]! * SLAB_NODE_WORDS
-  )
+/** log2 of the words of a cache's record, with those of its CPUs and nodes. */
+export function cacheShift(words: Int32Array): number {
+  const cpus = words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
+  return recordShift(CACHE_WORDS + cpus + words[SLAB_NR_NODES]! * SLAB_NODE_WORDS)
 }
 
 function dropRecord(c: SlabContext, cache: number): void {
   const words = c.words
-  const starts = words[cache + CACHE_STARTS]!
-  giveRecord(words, startsShift(words, cache), starts)
+  giveRecord(words, startsShift(words, cache), words[cache + CACHE_STARTS]!)
   c.ctors.delete(words[cache + CACHE_ID]!)
-  words.fill(0, cache, cache + cacheWords(words))
-  words[cache + CACHE_NEXT] = words[SLAB_FREE_CACHES]!
-  words[SLAB_FREE_CACHES] = cache
+  giveRecord(words, cacheShift(words), cache)
 }
 
-function startsShift(words: Int32Array, cache: number): number {
+/** log2 of the words that hold the places of a cache's objects. */
+export function startsShift(words: Int32Array, cache: number): number {
   const order = Math.max(words[cache + CACHE_ORDER]!, words[cache + CACHE_MIN_ORDER]!)
   return recordShift(Math.ceil((4096 * 2 ** order) / 2 ** words[cache + CACHE_GRANULE]! / 32))
 }

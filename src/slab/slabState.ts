@@ -82,7 +82,11 @@ export function takeRecord(words: Int32Array, shift: number): number {
     words[free + SLAB_NEXT] = 0
     return free
   }
-  return cutWords(words, 1 << shift)
+  const start = words[SLAB_WORDS_USED]!
+  const end = start + (1 << shift)
+  if (end > words.length) return 0
+  words[SLAB_WORDS_USED] = end
+  return start
 }
 
 /** Gives a record of 2^shift words back. */
@@ -91,14 +95,6 @@ export function giveRecord(words: Int32Array, shift: number, record: number): vo
   words.fill(0, record, record + (1 << shift))
   words[record + SLAB_NEXT] = words[list]!
   words[list] = record
-}
-
-/** Cuts all-zero words from the end; 0 when the state is full. */
-export function cutWords(words: Int32Array, count: number): number {
-  const start = words[SLAB_WORDS_USED]!
-  if (start + count > words.length) return 0
-  words[SLAB_WORDS_USED] = start + count
-  return start
 }
 
 /** Sizes of records that there can be: for checks. */

@@ -40,11 +40,9 @@ export const SLAB_NR_CACHES = SLAB_CACHES + 2
 export const SLAB_CACHE_CACHE = SLAB_NR_CACHES + 1
 /** Offset of the cache `kmem_cache_node`, whose objects are the caches' node states. (b) */
 export const SLAB_NODE_CACHE = SLAB_CACHE_CACHE + 1
-/** Offset of the first free cache record, linked by NEXT; 0 for none. (s) */
-export const SLAB_FREE_CACHES = SLAB_NODE_CACHE + 1
-/** Offsets of free slab records of 2^(4+i) words, linked by NEXT; 0 for none: {@link NR_RECORD_SIZES} words. (s) */
-export const SLAB_FREE_RECORDS = SLAB_FREE_CACHES + 1
-/** Sizes of slab records: 2^4 to 2^15 words. */
+/** Offsets of free records of 2^(4+i) words, linked by NEXT; 0 for none: {@link NR_RECORD_SIZES} words. (s) */
+export const SLAB_FREE_RECORDS = SLAB_NODE_CACHE + 1
+/** Sizes of records: 2^4 to 2^15 words. */
 export const NR_RECORD_SIZES = 12
 /** The kmalloc caches: three types of {@link KMALLOC_CLASSES}, by index; 0 for none. (b) */
 export const SLAB_KMALLOC = SLAB_FREE_RECORDS + NR_RECORD_SIZES

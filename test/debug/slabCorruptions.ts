@@ -127,7 +127,6 @@ const cpuPartial: Place = (m) => word(m, cpu(m) + schema.SLAB_CPU_PARTIAL)
 const nodePartial: Place = (m) => word(m, node(m) + schema.SLAB_NODE_PARTIAL)
 const queued: Place = (m) => word(m, schema.SLAB_RCU_HEAD)
 const freeRecord: Place = (m) => word(m, schema.SLAB_FREE_RECORDS)
-const freeCache: Place = (m) => word(m, schema.SLAB_FREE_CACHES)
 const frame: Place = (m) => schema.SLAB_FRAMES + word(m, cpuSlab(m) + schema.SLAB_PFN)
 const largeFrame: Place = (m) => schema.SLAB_FRAMES + m.large
 
@@ -512,9 +511,7 @@ const SLABS: readonly Corruption[] = [
       m.slabs.words[schema.SLAB_FREE_RECORDS] = word(m, freeRecord(m) + schema.SLAB_NEXT)
     },
   ],
-  ['RECORD-1', 'a free cache that was lost', set(header, schema.SLAB_FREE_CACHES, 0)],
   ['RECORD-2', 'a free record that was written to', set(freeRecord, 5, 1)],
-  ['RECORD-2', 'a free cache that was written to', set(freeCache, schema.CACHE_SIZE, 1)],
   ['RECORD-2', 'free records that lead nowhere', set(freeRecord, schema.SLAB_NEXT, 40)],
   [
     'RECORD-2',
