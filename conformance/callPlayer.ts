@@ -11,10 +11,11 @@ import {
   loadZones,
   nodeState,
   type Pfn,
+  slabOptions,
   splitPage,
   type ZoneState,
 } from 'kmem'
-import { PRISTINE_NODE, slabMachine } from './machine'
+import { PRISTINE_NODE, type SlabMachineOptions, slabMachine } from './machine'
 import {
   count,
   firstDifference,
@@ -110,17 +111,22 @@ export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): O
   if (zones === null) return skippedOutcome('has no node_state to start from', body.length)
   const header = rows[0] ?? {}
   const cpus = typeof header.cpus === 'number' ? header.cpus : 1
-  // What the kernel was given besides the words that it always has.
-  const merge = String(header.args ?? '').includes('slab_merge')
+  const options = optionsOf(String(header.args ?? ''))
   const outcome = newOutcome()
-  const player = new Player(zones, cpus, slabs, merge)
+  const player = new Player(zones, cpus, slabs, options)
   body.forEach((row, index) => {
     const difference = player.play(row)
     count(outcome, difference === null, () =>
-      describe(body, index, String(difference), new Player(zones, cpus, slabs, merge)),
+      describe(body, index, String(difference), new Player(zones, cpus, slabs, options)),
     )
   })
   return outcome
+}
+
+/** What the kernel was given besides the words that it always has. */
+function optionsOf(args: string): SlabMachineOptions {
+  const { merge = false, slubDebug } = slabOptions(args)
+  return { merge, ...(slubDebug === undefined ? {} : { debug: { boot: slubDebug } }) }
 }
 
 function isKnown(call: string): boolean {
@@ -132,9 +138,14 @@ class Player {
   private readonly slabs: SlabPlayer | null
   private readonly slots = new Map<number, Held>()
 
-  /** Plays on a machine of the zones; one with a slab layer when `slabs`, whose caches may `merge`. */
-  constructor(zones: readonly ZoneState[], cpus: number, slabs: boolean, merge: boolean) {
-    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus, merge)) : null
+  /** Plays on a machine of the zones; one with a slab layer when `slabs`. */
+  constructor(
+    zones: readonly ZoneState[],
+    cpus: number,
+    slabs: boolean,
+    options: SlabMachineOptions,
+  ) {
+    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus, options)) : null
     this.pages = this.slabs?.machine.pages ?? loadZones(zones, { cpus })
   }
 

@@ -9,6 +9,9 @@ import {
   PhysicalMemory,
   remainingObjects,
   SlabAllocator,
+  type SlabOptions,
+  type SlubDebug,
+  type SlubDebugOptions,
   slabLog,
   slabNodeOnline,
   slubDebug,
@@ -28,8 +31,19 @@ export interface SlabMachine {
   readonly pages: BuddyAllocator
   readonly slabs: SlabAllocator
   readonly heap: Kmalloc
+  readonly debug: SlubDebug
   /** Lines that were logged since the last look. */
-  takeLog(): string[]
+  log(): string[]
+}
+
+/** What a recording kernel was given besides the words that it always has. */
+export interface SlabMachineOptions {
+  /** Whether caches may share slabs. */
+  readonly merge?: boolean
+  /** Options of its checks: a kernel goes on after a report. */
+  readonly debug?: SlubDebugOptions
+  /** Other options of the slab layer. */
+  readonly slabs?: SlabOptions
 }
 
 /**
@@ -40,7 +54,7 @@ export interface SlabMachine {
 export function slabMachine(
   zones: readonly ZoneState[],
   cpus: number,
-  merge: boolean,
+  options: SlabMachineOptions = {},
 ): SlabMachine {
   const ram = new PhysicalMemory({
     map: [nodeRange(0, 0, NODE_0_PAGES * PAGE_SIZE), ...zones.map(zoneRange)],
@@ -50,22 +64,24 @@ export function slabMachine(
   const write = (line: string): void => {
     lines.push(line)
   }
+  const debug = slubDebug({ onBug: 'continue', log: write, ...options.debug })
   const slabs = new SlabAllocator(pages, {
     layout: LAYOUT_X86_64,
-    merge,
+    merge: options.merge === true,
     nodes: [0],
-    debug: slubDebug({ onBug: 'continue', log: write }),
+    debug,
     log: slabLog(write, { remaining: remainingObjects }),
+    ...options.slabs,
   })
   slabs.context.caller = 'run_line'
   const heap = new Kmalloc(slabs)
   for (const node of new Set(zones.map(({ node }) => node))) slabNodeOnline(slabs, node)
-  const takeLog = (): string[] => {
+  const log = (): string[] => {
     const taken = lines
     lines = []
     return taken
   }
-  return { pages, slabs, heap, takeLog }
+  return { pages, slabs, heap, debug, log }
 }
 
 /** A zone of free blocks, the first `used` frames apart: those are in use. */

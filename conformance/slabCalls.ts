@@ -21,6 +21,8 @@ import { type Answer, gfp, num, type Row } from './row'
 interface HeldObject {
   readonly address: VirtAddr
   readonly cache: SlabCache | null
+  /** False once freed: the recording driver frees it no more, unless told to do so again. */
+  live: boolean
 }
 
 /** What the recording driver's constructor writes into an object. */
@@ -57,7 +59,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     })
     return { addresses: objects.map((object) => player.physical(object)) }
   },
-  kmem_cache_free: (player, row) => player.free(num(row, 'slot'), 0),
+  kmem_cache_free: (player, row) => player.freeOnce(num(row, 'slot')),
   kmem_cache_free_again: (player, row) => player.free(num(row, 'slot'), 0),
   kmem_cache_free_interior: (player, row) => player.free(num(row, 'slot'), num(row, 'offset')),
   kmem_cache_free_bulk: (player, row) => {
@@ -129,7 +131,7 @@ export class SlabPlayer {
 
   /** Where what was logged since the last label is not what was recorded under it; null when nowhere. */
   label(row: Row): string | null {
-    const logged = maskLines(this.machine.takeLog())
+    const logged = maskLines(this.machine.log())
     const expected = this.expectedLog
     this.expectedLog = Array.isArray(row.log) ? maskLines(row.log) : null
     return expected === null ? null : firstDifference(logged, expected, 'log before it')
@@ -169,12 +171,20 @@ export class SlabPlayer {
 
   hold(slot: number, address: VirtAddr | null, cache: SlabCache | null): void {
     if (address === null) this.slots.delete(slot)
-    else this.slots.set(slot, { address, cache })
+    else this.slots.set(slot, { address, cache, live: true })
   }
 
   /** What a slot holds, freed or not. */
   held(slot: number): HeldObject | undefined {
     return this.slots.get(slot)
+  }
+
+  /** Frees an object, unless it has been freed. */
+  freeOnce(slot: number): Answer {
+    const held = this.slots.get(slot)
+    if (held?.live !== true) return {}
+    held.live = false
+    return this.free(slot, 0)
   }
 
   /** Frees an object, or what lies `offset` bytes into it. Refusals are part of what recordings try out. */

@@ -1,6 +1,8 @@
 /** The value of `slub_debug=`: rule by rule, and beside what a real kernel made of 22 values. */
 
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { parseRows, readBytes } from '../../conformance/recordings'
 import { slubDebug } from '../../src/debug/slubDebug'
 import { parseSlubDebug, type SlubBoot, slubCacheFlags } from '../../src/debug/slubFlags'
 import {
@@ -16,7 +18,7 @@ import {
   SLAB_TRACE,
   SlabCache,
 } from '../../src/index'
-import { readRows, slubMachine } from './slubMachine'
+import { slubMachine } from './slubMachine'
 
 const F = SLAB_CONSISTENCY_CHECKS
 const Z = SLAB_RED_ZONE
@@ -120,7 +122,8 @@ describe('caches of a machine', () => {
     readonly flags: string
     readonly ctor: boolean
   }
-  const rows = readRows('text/slub-flags.txt.gz') as unknown as {
+  const path = fileURLToPath(new URL('../fixtures/text/slub-flags.txt.gz', import.meta.url))
+  const rows = parseRows(readBytes(path).toString('utf8')) as unknown as {
     readonly boot: string
     readonly caches: readonly { readonly asked: Asked; readonly got: Record<string, unknown> }[]
   }[]

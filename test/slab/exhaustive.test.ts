@@ -167,10 +167,10 @@ function explore(setup: Setup): number {
         restore()
         try {
           call(machine)
-          machine.check()
           const key = machine.key()
           if (seen.has(key)) continue
           seen.add(key)
+          machine.check()
           machine.destroyOnTrial()
         } catch (error) {
           throw new Error(`${path}${name}`, { cause: error })

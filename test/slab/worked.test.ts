@@ -260,6 +260,27 @@ describe('§9.1: leaving a slab', () => {
   })
 })
 
+describe('§10: shrinking', () => {
+  it('sorts by free objects up to 32, and turns each kind round', () => {
+    const t = new Traced(64)
+    t.alloc(6 * 64 + 1)
+    const free = [3, 1, 40, 1, 33, 3]
+    free.forEach((count, k) => {
+      t.free(...names(k, 0, count - 1))
+    })
+    expect(t.partial()).toBe('S3,S2,S1,S0')
+    expect(t.cpuPartial).toBe('S5,S4')
+    expect(t.cache.shrink()).toBe(true)
+    // Flushed: S6 with 63 free, S3, S2, S1, S0, S5, S4.
+    expect(t.partial()).toBe('S1,S3,S5,S0,S6,S2,S4')
+    t.free('S6.0', ...names(2, 40, 63))
+    // Empty, with five partial slabs or more on the node: they go back at once.
+    expect(t.released).toEqual([6, 2])
+    expect(t.cache.shrink()).toBe(true)
+    expect(t.partial()).toBe('S3,S1,S0,S5,S4')
+  })
+})
+
 describe('§12.2: freeing in bulk', () => {
   it('groups by slab, and permutes the array', () => {
     const t = new Traced(256)
