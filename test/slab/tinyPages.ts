@@ -1,4 +1,7 @@
-/** A page allocator of a few pages for exhaustive tests: the lowest free block, and a state of one array. */
+/**
+ * A page allocator of a few pages for exhaustive tests: the lowest free block, and a state of one array. Free
+ * pages are all zero.
+ */
 
 import {
   __GFP_THISNODE,
@@ -71,6 +74,7 @@ export class TinyPages implements PageSource {
   }
 
   freeBlock(pfn: number, order: number): void {
+    this.ram.fill(pfn * PAGE_SIZE, PAGE_SIZE << order, 0)
     for (let page = pfn; page < pfn + (1 << order); page++) {
       if (this.used[page] !== 1) throw new Error(`page ${page} is free already`)
       this.used[page] = 0
