@@ -13,7 +13,7 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import { NUMA_NO_NODE, PAGE_SIZE, type VirtAddr } from '../base/units'
 import { __GFP_HIGHMEM, __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import { writeBytes } from './byteWords'
-import { checkMask } from './checks'
+import { checkMask, zeroMask } from './checks'
 import type { Devres } from './devres'
 import {
   DEVRES_HEADER_BYTES,
@@ -58,7 +58,7 @@ export function devmKmalloc(devres: Devres, size: number, gfp = GFP_KERNEL): Vir
 
 /** Allocates `size` zero bytes, as {@link devmKmalloc} does. */
 export function devmKzalloc(devres: Devres, size: number, gfp = GFP_KERNEL): VirtAddr | null {
-  return devmKmalloc(devres, size, zeroed(gfp))
+  return devmKmalloc(devres, size, zeroMask(gfp))
 }
 
 /** Allocates `n` times `size` bytes; null also when the product is too large. */
@@ -80,7 +80,7 @@ export function devmKcalloc(
   size: number,
   gfp = GFP_KERNEL,
 ): VirtAddr | null {
-  return devmKmallocArray(devres, n, size, zeroed(gfp))
+  return devmKmallocArray(devres, n, size, zeroMask(gfp))
 }
 
 /** Allocates a copy of bytes; null when there is no memory. */
@@ -227,11 +227,6 @@ const releaseAction: DevresRelease = (_data, payload) => {
 /** Whether an address stands for no memory. */
 function isNothing(address: VirtAddr | null): address is null {
   return address === null || (address >= 0 && address <= ZERO_SIZE_PTR)
-}
-
-function zeroed(gfp: number): number {
-  checkMask(gfp)
-  return (gfp | __GFP_ZERO) >>> 0
 }
 
 function memoryAt(list: DevresList, address: VirtAddr): DevresRecord {

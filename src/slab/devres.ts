@@ -9,8 +9,8 @@
 
 import { checkInteger } from '../base/errors'
 import { NUMA_NO_NODE, type VirtAddr } from '../base/units'
-import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
-import { checkMask } from './checks'
+import { GFP_KERNEL } from '../page/gfp'
+import { zeroMask } from './checks'
 import { closeGroup, openGroup, releaseGroup, removeGroup, takeRange } from './devresGroups'
 import { DevresList, type DevresMatch, type DevresRelease, notManaged } from './devresList'
 import { checkDevice, type Device } from './dmaCoherent'
@@ -60,8 +60,7 @@ export class Devres {
     payload?: unknown,
   ): VirtAddr | null {
     checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
-    checkMask(gfp)
-    const zero = (gfp | __GFP_ZERO) >>> 0
+    const zero = zeroMask(gfp)
     const record = this.list.make(release, size, zero, NUMA_NO_NODE, payload)
     if (record === null) return null
     this.list.loose.set(record.data, record)

@@ -24,7 +24,7 @@ import { fullAddress } from '../base/layout'
 import { PAGE_SIZE, type PhysAddr, type VirtAddr } from '../base/units'
 import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import { readWord32, writeWord32 } from './byteWords'
-import { checkMask } from './checks'
+import { checkMask, zeroMask } from './checks'
 import type { SlabContext } from './context'
 import { allocCoherent, checkDevice, type Device, freeCoherent } from './dmaCoherent'
 import type { Kmalloc } from './kmalloc'
@@ -163,8 +163,7 @@ export class DmaPool {
 
   /** Allocates a block of zero bytes, as {@link alloc} does. */
   zalloc(gfp = GFP_KERNEL): DmaBlock | null {
-    checkMask(gfp)
-    return this.alloc((gfp | __GFP_ZERO) >>> 0)
+    return this.alloc(zeroMask(gfp))
   }
 
   /**

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { BuddyAllocator, GiB, MiB, PhysicalMemory, sysctl, ZONES_I386 } from 'kmem'
 import { describe, expect, it } from 'vitest'
 import { INVARIANTS } from '../../src/debug/invariants'
+import { SLAB_INVARIANTS } from '../../src/debug/slabInvariants'
 import * as gfp from '../../src/page/gfp'
 import { placeTables } from '../../src/state/layout'
 import {
@@ -85,11 +86,13 @@ describe('docs/gfp-flags.md', () => {
 describe('docs/architecture.md', () => {
   const text = page('docs/architecture.md')
 
-  it('has every invariant, in its words', () => {
-    const [, part = ''] =
-      /<!-- invariants:start -->([\s\S]*)<!-- invariants:end -->/.exec(text) ?? []
+  it.each([
+    ['invariants', INVARIANTS],
+    ['slab-invariants', SLAB_INVARIANTS],
+  ])('has every one of the %s, in its words', (name, invariants) => {
+    const part = text.split(`<!-- ${name}:start -->`)[1]?.split(`<!-- ${name}:end -->`)[0] ?? ''
     expect(rows(part).slice(1)).toEqual(
-      Object.entries(INVARIANTS).map(([id, words]) => [id, words]),
+      Object.entries(invariants).map(([id, words]) => [id, words]),
     )
   })
 
