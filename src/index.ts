@@ -220,7 +220,7 @@ export { type Device, dmaBitMask } from './slab/dmaCoherent'
 export { type DmaBlock, DmaPool, type DmaPoolOptions } from './slab/dmaPool'
 export { formatPools } from './slab/dmaPoolText'
 export * from './slab/flags'
-export { GenPool, type GenPoolOptions } from './slab/genalloc'
+export { GenPool, type GenPoolDma, type GenPoolOptions } from './slab/genalloc'
 export {
   type GenPoolAlgo,
   type GenPoolArea,

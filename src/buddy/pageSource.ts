@@ -16,6 +16,7 @@ import {
   NODE_ONLINE,
   PAGE_FLAGS,
   PAGE_PFMEMALLOC,
+  PAGE_REFS,
   ZONE_INDEX,
   ZONE_NODE,
   ZONE_PRESENT,
@@ -66,7 +67,9 @@ function makeSource(pages: BuddyAllocator): PageSource {
     },
     freeBlock(pfn, order) {
       words[flagsAt(pfn)]! &= ~PG_SLAB
-      pages.freePages(pfn as Pfn, order)
+      // As a kernel does it: who still holds a reference frees the block with the last one.
+      if (words[pageRecord(pfn) + PAGE_REFS]! > 1) words[pageRecord(pfn) + PAGE_REFS]! -= 1
+      else pages.freePages(pfn as Pfn, order)
     },
     nodeOf: (pfn) => words[zoneOfPfn(words, pfn) + ZONE_NODE]!,
     zoneIndexOf: (pfn) => words[zoneOfPfn(words, pfn) + ZONE_INDEX]!,

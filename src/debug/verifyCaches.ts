@@ -65,7 +65,7 @@ export function checkCaches(s: Survey): void {
   const numbers = new Set<number>()
   let before = words[SLAB_NEXT_ID]!
   s.listed.forEach((cache, i) => {
-    const id = words[cache + CACHE_ID]!
+    const id = -words[cache + CACHE_ID]!
     const first = i >= s.listed.length - FIRST_CACHES
     if (!first && id >= before) {
       v.report('CACHE-1', `${cacheText(words, cache)} has number ${id}, behind ${before}`)
@@ -74,7 +74,7 @@ export function checkCaches(s: Survey): void {
     checkNames(s, cache, first)
   })
   for (const cache of s.caches) {
-    const id = words[cache + CACHE_ID]!
+    const id = -words[cache + CACHE_ID]!
     if (numbers.has(id)) v.report('CACHE-1', `${cacheText(words, cache)} shares number ${id}`)
     numbers.add(id)
     const fault = geometryFault(s, cache) ?? recordFault(s, cache)
@@ -83,7 +83,7 @@ export function checkCaches(s: Survey): void {
     checkNodes(s, cache)
   }
   for (const id of s.c.ctors.keys()) {
-    if (!numbers.has(id)) v.report('CACHE-1', `constructor ${id} belongs to no cache`)
+    if (!numbers.has(-id)) v.report('CACHE-1', `constructor ${-id} belongs to no cache`)
   }
 }
 

@@ -56,7 +56,7 @@ export interface PageSource {
    * Returns its first frame or -1. An order above 10 fails.
    */
   allocBlock(gfp: number, order: number, node: number): number
-  /** Frees a block of {@link allocBlock}. */
+  /** Gives a block of {@link allocBlock} back: it is free once nobody holds a reference to it. */
   freeBlock(pfn: number, order: number): void
   /** Node of a frame. */
   nodeOf(pfn: number): number

@@ -23,7 +23,9 @@ export interface SlabinfoCache {
   readonly pagesPerSlab: number
   /** Tunable of older kernels; 0 here, like the two that follow. */
   readonly limit: number
+  /** Another one. */
   readonly batchCount: number
+  /** Another one. */
   readonly sharedFactor: number
   /** Slabs; older kernels count those with objects in use. */
   readonly activeSlabs: number

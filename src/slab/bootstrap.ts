@@ -116,7 +116,7 @@ function firstNodeState(c: SlabContext, cache: number, id: number): number {
 }
 
 function noMemory(): OutOfMemory {
-  return new OutOfMemory('no memory for the first caches: kmem_cache and kmem_cache_node')
+  return new OutOfMemory('no memory for the first caches')
 }
 
 /** Lets caches use the memory of a node from the start. */

@@ -22,11 +22,14 @@ export function allocBulk(c: SlabContext, cache: number, gfp: number, count: num
   const objects: VirtAddr[] = []
   if (c.faults?.failSlab(c, cache, gfp) === true) return objects
   for (let i = 0; i < count; i++) {
-    const object = takeOne(c, cache, gfp, NUMA_NO_NODE, 0)
-    if (object === 0) {
-      freeBulk(c, cache, objects)
-      return []
+    let object = 0
+    try {
+      object = takeOne(c, cache, gfp, NUMA_NO_NODE, 0)
+    } finally {
+      // After an error too: nobody else knows of them.
+      if (object === 0) freeBulk(c, cache, objects)
     }
+    if (object === 0) return []
     objects.push(object as VirtAddr)
   }
   for (const object of objects) initObject(c, cache, object, gfp)

@@ -79,26 +79,45 @@ export interface CacheNodeState {
 
 /** The state of a cache; names and units as in {@link SlabCache} and the kernel's `struct kmem_cache`. */
 export interface CacheState {
+  /** Name in texts. */
   readonly name: string
+  /** Distance from an object to the next. bytes */
   readonly size: number
+  /** Bytes that belong to the owner of an object. */
   readonly object_size: number
+  /** Where the metadata of an object starts. bytes */
   readonly inuse: number
+  /** Where a free object holds its free pointer. bytes */
   readonly offset: number
+  /** Alignment of objects. bytes */
   readonly align: number
+  /** Order of slabs. */
   readonly order: number
+  /** Objects in a slab of that order. */
   readonly objs: number
+  /** Order of slabs when there are no blocks of the other. */
   readonly minorder: number
+  /** Objects in such a slab. */
   readonly minobjs: number
+  /** Partial slabs that a node keeps before empty ones go back. */
   readonly min_partial: number
+  /** Objects that a CPU may hold in partial slabs. */
   readonly cpu_partial: number
+  /** Slabs at which its list overflows. */
   readonly cpu_partial_slabs: number
+  /** SLAB_ flags, internal ones included. */
   readonly flags: number
+  /** Bytes of the red zone in front of an object. */
   readonly red_left_pad: number
+  /** Names that the cache has; -1 for the two that all others rest on. */
   readonly refcount: number
   /** What the CPU holds: its free objects in order, its slab, its partial slabs. */
   readonly cpu: {
+    /** Its free objects, as physical addresses in hexadecimal, the next one first. */
     readonly freelist: readonly string[]
+    /** The slab that it works with. */
     readonly slab: SlabState | null
+    /** Its partial slabs, the next one first. */
     readonly partial: readonly SlabState[]
   }
   /** What each node holds, by its number. */

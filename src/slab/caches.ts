@@ -81,27 +81,30 @@ const DEFRAG_RATIO = 1000
 const CHECKED = SLAB_CONSISTENCY_CHECKS | SLAB_STORE_USER | SLAB_TRACE
 
 /**
- * Finds or makes a cache. Returns its record; 0 when there is no memory for it, -1 when its objects fit
- * into no block. `mergeable` is what to compare with the caches that exist, null for a cache of its own.
+ * Finds a cache that takes the request in, or makes one. Returns its record; 0 when there is no memory for it, -1
+ * when its objects fit into no block.
  */
-export function createCache(c: SlabContext, request: CacheRequest, mayMerge: boolean): number {
-  if (mayMerge && c.merging && request.ctor === null && request.usersize === 0) {
+export function createCache(c: SlabContext, request: CacheRequest): number {
+  if (c.merging && request.ctor === null && request.usersize === 0) {
     const found = findMergeable(c, request)
     if (found !== 0) return found
   }
   const layout = layoutOf(c, request)
   if (layout === null) return -1
-  const words = c.words
-  const owner = words[SLAB_CACHE_CACHE]!
-  const descriptor = allocObject(c, owner, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE, 0)
-  if (descriptor === 0) return 0
   const cache = makeRecord(c, request, layout)
-  if (cache === 0 || !takeNodeObjects(c, cache)) {
-    if (cache !== 0) dropRecord(c, cache)
-    freeObject(c, slabAt(c, descriptor), descriptor)
-    return 0
+  if (cache === 0) return 0
+  const words = c.words
+  let made = false
+  try {
+    const owner = words[SLAB_CACHE_CACHE]!
+    const descriptor = allocObject(c, owner, GFP_KERNEL | __GFP_ZERO, NUMA_NO_NODE, 0)
+    storeAddress(words, cache + CACHE_DESCRIPTOR, descriptor)
+    made = descriptor !== 0 && takeNodeObjects(c, cache)
+  } finally {
+    // After an error too, which a hook may throw.
+    if (!made) buryCache(c, cache)
   }
-  storeAddress(words, cache + CACHE_DESCRIPTOR, descriptor)
+  if (!made) return 0
   enterCache(words, cache, 1)
   return cache
 }
@@ -139,8 +142,9 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
     return 0
   }
   const { flags, size } = layout
-  // The columns from CACHE_FLAGS on, in the order of the schema.
+  // The columns from CACHE_ID on, in the order of the schema.
   const columns = [
+    -words[SLAB_NEXT_ID]!,
     (flags & CHECKED) === 0 ? flags | __CMPXCHG_DOUBLE : flags,
     size,
     request.size,
@@ -165,12 +169,11 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
     starts,
     recordShift(SLAB_LIVE + liveWords),
   ]
-  words.set(columns, cache + CACHE_FLAGS)
+  words.set(columns, cache + CACHE_ID)
+  words[SLAB_NEXT_ID]! += 1
   words[cache + CACHE_CPUS] = cache + CACHE_WORDS
   words[cache + CACHE_NODES] = cache + CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
   setCpuPartial(words, cache, cpuPartial(size, (flags & SLAB_DEBUG_FLAGS) !== 0))
-  words[cache + CACHE_ID] = words[SLAB_NEXT_ID]!
-  words[SLAB_NEXT_ID]! += 1
   if (c.hardening !== null) {
     const [lo, hi] = c.hardening.secret(c)
     words[cache + CACHE_SECRET] = lo
@@ -178,7 +181,7 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
   }
   if (request.ctor !== null) {
     words[cache + CACHE_STATE] = CACHE_HAS_CTOR
-    c.ctors.set(words[cache + CACHE_ID]!, request.ctor)
+    c.ctors.set(columns[0]!, request.ctor)
   }
   markStarts(words, starts, granule, size, layout)
   storeName(words, cache, request.name)
@@ -234,16 +237,13 @@ export function startsShift(words: Int32Array, cache: number): number {
 
 // ---- Node states ----
 
-/** Takes the descriptor of a cache on each node; false, with none taken, when there is no memory. */
+/** Takes the descriptor of a cache on each node; false when there is no memory for one of them. */
 export function takeNodeObjects(c: SlabContext, cache: number): boolean {
   const words = c.words
   for (let id = 0; id < words[SLAB_NR_NODES]!; id++) {
     if (!inNodeMask(words, id)) continue
     const object = allocObject(c, words[SLAB_NODE_CACHE]!, GFP_KERNEL, id, 0)
-    if (object === 0) {
-      giveNodeObjects(c, cache)
-      return false
-    }
+    if (object === 0) return false
     useNode(words, cache, id, object)
   }
   return true

@@ -70,10 +70,13 @@ export interface ObjectTrack {
   readonly handle: number
   /** The stack, innermost frame first. */
   readonly stack: readonly string[]
-  /** When it was, 0 for never, and how long ago that is. jiffies */
+  /** When it was; 0 for never. jiffies */
   readonly when: number
+  /** How long ago that is. jiffies */
   readonly age: number
+  /** The CPU that did it. */
   readonly cpu: number
+  /** The task that did it. */
   readonly pid: number
 }
 
@@ -140,7 +143,7 @@ export class SlabContext {
   readonly directMap: number
   /** The sign extension of the layout's addresses, as a signed word. */
   readonly signHigh: number
-  /** The bytes as 32-bit words; stale, and then of length 0, once a WebAssembly memory has grown. */
+  /** The bytes as 32-bit words; too short for all of them, or of length 0, once a WebAssembly memory has grown. */
   ramWords: Int32Array
   /** True when nothing but the allocation itself is to be done: no listener, no injected faults, no zeroing. */
   plain: boolean
@@ -168,7 +171,7 @@ export class SlabContext {
   readonly minObjects: number
   /** Tells whether a search of other nodes is worth it: the kernel asks a cycle counter, 0 to 1023. */
   readonly cycles: () => number
-  /** Constructors by the number of their cache. */
+  /** Constructors by the CACHE_ID of their cache. */
   readonly ctors = new Map<number, Ctor>()
   /** Name of what calls, for tracks and warnings; '' when not given. */
   caller: string

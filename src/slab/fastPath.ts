@@ -112,7 +112,7 @@ function refill(words: Int32Array, cache: number, cpu: number): number {
  * or when anything is wrong.
  */
 export function freeFast(c: SlabContext, cache: number, address: number): boolean {
-  if (c.plain !== true) return false
+  if (c.plain !== true || typeof address !== 'number') return false
   const words = c.words
   const physical = address - c.directMap
   const page = (physical | 0) === physical ? physical >> PAGE_SHIFT : pageOf(c, physical)

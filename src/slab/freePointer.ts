@@ -28,8 +28,9 @@ export const OUTSIDE = -1
 
 /** Place in RAM's words of the free pointer of the object at `offset`. Makes a stale array anew. */
 function pointerWord(c: SlabContext, cache: number, slab: number, offset: number): number {
-  if (c.ramWords.length === 0) c.ramWords = c.ram.words
-  return c.words[slab + SLAB_RAM]! + ((offset + c.words[cache + CACHE_OFFSET]!) >> 2)
+  const at = c.words[slab + SLAB_RAM]! + ((offset + c.words[cache + CACHE_OFFSET]!) >> 2)
+  if (at >= c.ramWords.length) c.ramWords = c.ram.words
+  return at
 }
 
 /** Writes the free pointer of the object at `offset`: the object at `next` - 1, or the end for 0. */

@@ -32,6 +32,14 @@ const POOL_BYTES = 56
 /** Bits of the largest bitmap: 256 MiB of it. */
 const MAX_BITS = 2147483648
 
+/** A piece of a pool for a device. */
+export interface GenPoolDma {
+  /** Its address, as the pool hands it out. */
+  readonly address: number
+  /** The address that the device sees. */
+  readonly dma: PhysAddr
+}
+
 /** What a pool is made of. */
 export interface GenPoolOptions {
   /** log2 of the bytes that are handed out at least, 0 to 52. */
@@ -150,7 +158,7 @@ export class GenPool {
    * Allocates as {@link alloc} does, for a device: with the address that the device sees.
    * @returns null also when the chunk has no physical address; nothing is allocated then.
    */
-  dmaAlloc(size: number): { address: number; dma: PhysAddr } | null {
+  dmaAlloc(size: number): GenPoolDma | null {
     const address = this.alloc(size)
     if (address === null) return null
     const dma = this.virtToPhys(address)

@@ -73,7 +73,14 @@ export class Kmalloc {
     this.slabs = slabAllocator(from)
     const c = this.slabs.context
     this.context = c
-    if (c.words[SLAB_KMALLOC_TABLE + 3] === 0) makeKmallocCaches(c)
+    if (c.words[SLAB_KMALLOC_TABLE + 3] === 0) {
+      try {
+        makeKmallocCaches(c)
+      } catch (error) {
+        dropKmallocCaches(c)
+        throw error
+      }
+    }
     const length = KMALLOC_MAX_CACHE_SIZE / 8 + 1
     this.normal = Int32Array.from({ length }, (_, i) => kmallocCache(c.words, i * 8, 0))
   }
@@ -193,13 +200,9 @@ function freeAny(c: SlabContext, p: number | null): void {
   }
   const address = p as number
   const slab = slabAt(c, address)
-  if (slab === 0) {
-    freeLarge(c, address)
-    c.trace?.kfree(address)
-    return
-  }
+  if (slab === 0) freeLarge(c, address)
   c.trace?.kfree(address)
-  freeObject(c, slab, address)
+  if (slab !== 0) freeObject(c, slab, address)
 }
 
 function usableSize(c: SlabContext, p: number | null): number {
@@ -209,8 +212,8 @@ function usableSize(c: SlabContext, p: number | null): number {
   const slab = slabAt(c, address)
   if (slab === 0) {
     const size = largeSize(c, address)
-    if (size === 0) checkAllocated(c, address)
-    return size
+    if (size !== 0) return size
+    throw refuse(c, 'NOT_ALLOCATED', `nothing is allocated at 0x${address.toString(16)}`)
   }
   const cache = words[slab + SLAB_CACHE]!
   if (!isDebugCache(words, cache)) checkLive(c, slab, address)
@@ -218,10 +221,6 @@ function usableSize(c: SlabContext, p: number | null): number {
   if ((flags & (SLAB_RED_ZONE | SLAB_POISON)) !== 0) return words[cache + CACHE_OBJECT_SIZE]!
   if ((flags & (SLAB_TYPESAFE_BY_RCU | SLAB_STORE_USER)) !== 0) return words[cache + CACHE_INUSE]!
   return words[cache + CACHE_SIZE]!
-}
-
-function checkAllocated(c: SlabContext, address: number): void {
-  throw refuse(c, 'NOT_ALLOCATED', `nothing is allocated at 0x${address.toString(16)}`)
 }
 
 function realloc(
@@ -246,11 +245,17 @@ function realloc(
   const moved = heap.kmalloc(size, gfp)
   if (moved === null) return null
   if (p !== null && usable > 0) c.ram.copy(moved - c.directMap, p - c.directMap, usable)
-  heap.kfree(p)
+  try {
+    heap.kfree(p)
+  } catch (error) {
+    // Checks found something in the old memory: it stays the caller's.
+    heap.kfree(moved)
+    throw error
+  }
   return moved
 }
 
-/** Makes the kmalloc caches, by kind and size: all of them, or none. */
+/** Makes the kmalloc caches, by kind and size; those before a failure stay, for {@link dropKmallocCaches}. */
 function makeKmallocCaches(c: SlabContext): void {
   const flags = [0, SLAB_RECLAIM_ACCOUNT, SLAB_CACHE_DMA]
   for (const kind of [KMALLOC_NORMAL, KMALLOC_RECLAIM, KMALLOC_DMA]) {
@@ -269,11 +274,8 @@ function makeKmallocCaches(c: SlabContext): void {
         useroffset: 0,
         usersize: size,
       }
-      const cache = createCache(c, request, false)
-      if (cache <= 0) {
-        dropKmallocCaches(c)
-        throw new OutOfMemory(`no memory for the cache ${text}`)
-      }
+      const cache = createCache(c, request)
+      if (cache <= 0) throw new OutOfMemory(`no memory for the cache ${text}`)
       c.words[SLAB_KMALLOC_TABLE + kmallocSlot(kind, index)] = cache
     }
   }

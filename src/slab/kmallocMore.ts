@@ -6,12 +6,14 @@
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE, type VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
+import { SLAB_CACHE } from '../state/slabSchema'
 import { freeBulk } from './bulk'
+import type { SlabContext } from './context'
 import { arrayBytes, type Kmalloc } from './kmalloc'
 import { KMALLOC_MAX_CACHE_SIZE, kmallocClassSize, kmallocIndex } from './kmallocClass'
 import { freeLarge, largeSize } from './large'
-import { slabAt } from './objects'
-import { refuse } from './slabs'
+import { offsetIn, slabAt } from './objects'
+import { isDebugCache, refuse } from './slabs'
 
 /**
  * Fills memory with zero, all that may be used of it, and frees it.
@@ -20,8 +22,19 @@ import { refuse } from './slabs'
 export function kfreeSensitive(heap: Kmalloc, p: VirtAddr | null): void {
   const { context } = heap.slabs
   const usable = heap.ksize(p)
-  if (p !== null && usable > 0) context.ram.fill(p - context.directMap, usable, 0)
+  if (p !== null && usable > 0) {
+    checkFree(context, p)
+    context.ram.fill(p - context.directMap, usable, 0)
+  }
   heap.kfree(p)
+}
+
+/** Throws when checks would stop the free of an object: those of other caches have been made. */
+function checkFree(c: SlabContext, object: VirtAddr): void {
+  const slab = slabAt(c, object)
+  const cache = c.words[slab + SLAB_CACHE]!
+  if (slab === 0 || !isDebugCache(c.words, cache)) return
+  c.debug?.check(c, cache, slab, offsetIn(c, slab, object))
 }
 
 /**

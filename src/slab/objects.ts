@@ -93,19 +93,22 @@ export function takeOne(
   if (c.debug !== null && isDebugCache(words, cache)) {
     return c.debug.alloc(c, cache, gfp, node, size)
   }
-  const slab = findSlab(c, cache, gfp, node < 0 || inNodeMask(words, node) ? node : -1)
-  if (slab === 0) {
+  const found = findSlab(c, cache, gfp, node < 0 || inNodeMask(words, node) ? node : -1)
+  if (found === 0) {
     c.log.outOfMemory(c, cache, gfp, node)
     return 0
   }
+  const slab = Math.abs(found)
   const cpu = cpuOf(c, cache)
-  // A slab of the emergency reserve gives its object and is left again at once.
   const offset = takeFirst(c, cache, cpu, slab)
-  if (!mayUseSlab(c, slab, gfp)) deactivate(c, cache, cpu)
+  if (found < 0) deactivate(c, cache, cpu)
   return objectAddress(c, slab, offset)
 }
 
-/** The CPU's slab, with a free object that the CPU holds, wherever it has to come from; 0 for none. */
+/**
+ * The CPU's slab, with a free object that the CPU holds, wherever it has to come from; 0 for none. Negative for a new
+ * slab of the emergency reserve where the request may not use that: it gives one object, and is left again.
+ */
 function findSlab(c: SlabContext, cache: number, gfp: number, node: number): number {
   const words = c.words
   const cpu = cpuOf(c, cache)
@@ -113,8 +116,10 @@ function findSlab(c: SlabContext, cache: number, gfp: number, node: number): num
     const slab = words[cpu + SLAB_CPU_SLAB]!
     if (slab !== 0) {
       const wrongNode = node >= 0 && slabNode(words, slab) !== node
-      if (wrongNode || !mayUseSlab(c, slab, gfp)) deactivate(c, cache, cpu)
-      else if (words[cpu + SLAB_CPU_FREE] !== 0 || takeOwnList(words, cpu, slab)) return slab
+      // What the CPU holds goes to whoever asks, reserve or not: a kernel's fast path does not look.
+      const held = words[cpu + SLAB_CPU_FREE] !== 0
+      if (wrongNode || !(held || mayUseSlab(c, slab, gfp))) deactivate(c, cache, cpu)
+      else if (held || takeOwnList(words, cpu, slab)) return slab
     }
     const partial = words[cpu + SLAB_CPU_PARTIAL]!
     if (partial === 0) break
@@ -132,9 +137,11 @@ function findSlab(c: SlabContext, cache: number, gfp: number, node: number): num
   if (fresh === 0) return 0
   words[fresh + SLAB_FLAGS]! |= SLAB_FROZEN
   countSlab(words, cache, fresh, 1)
+  // A constructor, or reclaim on the way to the pages, may have allocated here meanwhile.
+  if (words[cpu + SLAB_CPU_SLAB] !== 0) deactivate(c, cache, cpu)
   words[cpu + SLAB_CPU_SLAB] = fresh
   takeOwnList(words, cpu, fresh)
-  return fresh
+  return mayUseSlab(c, fresh, gfp) ? fresh : -fresh
 }
 
 /**

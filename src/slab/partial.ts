@@ -152,7 +152,7 @@ export function flushCache(c: SlabContext, cache: number): void {
 
 /**
  * Counts the free objects that a CPU holds.
- * @throws KernelBug when the chain is corrupted; then it has been cut off, and the slab is used no more.
+ * @throws KernelBug when the chain is corrupted; then it has been cut off.
  */
 function checkChain(c: SlabContext, cache: number, cpu: number, slab: number): number {
   const words = c.words
@@ -176,8 +176,8 @@ function lastOfChain(c: SlabContext, cache: number, slab: number, first: number)
 }
 
 /**
- * Cuts off a chain of free objects that cannot be trusted: they are lost, and the slab is used no more.
- * Returns the error to throw.
+ * Cuts off a chain of free objects that cannot be trusted: they are lost. What is in use of the slab may still be
+ * freed, and used again. Returns the error to throw.
  */
 export function isolate(c: SlabContext, cache: number, cpu: number, slab: number): Error {
   const words = c.words

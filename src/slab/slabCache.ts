@@ -71,6 +71,9 @@ export class SlabCache {
    * @throws InvalidArgument for a wrong name, size, alignment or flag, and for checks without `debug`;
    * OutOfMemory when there is no memory for the cache.
    */
+  constructor(from: SlabAllocator | Pages, options: SlabCacheOptions)
+  /** Names a cache that exists. @internal */
+  constructor(from: SlabAllocator | Pages, options: CacheRecord)
   constructor(from: SlabAllocator | Pages, options: SlabCacheOptions | CacheRecord) {
     this.slabs = slabAllocator(from)
     this.context = this.slabs.context
@@ -198,6 +201,9 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
   checkInteger('size', size, 1, KMALLOC_MAX_SIZE)
   checkInteger('align', align, 0, KMALLOC_MAX_SIZE)
   if ((align & (align - 1)) !== 0) throw new InvalidArgument('align', align, '0 or a power of two')
+  if (ctor !== null && typeof ctor !== 'function') {
+    throw new InvalidArgument('ctor', ctor, 'a function')
+  }
   const asked = checkFlags(c, options.flags ?? 0)
   const flags = c.debug?.cacheFlags(c, options.name, asked) ?? asked
   let { useroffset = 0, usersize = 0 } = options
@@ -220,7 +226,7 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
     useroffset,
     usersize,
   }
-  const record = createCache(c, request, true)
+  const record = createCache(c, request)
   const panic = (asked & SLAB_PANIC) !== 0
   if (record <= 0) c.log.createFailed(c, options.name, record < 0 ? -EINVAL : -ENOMEM, panic)
   if (record === 0) throw new OutOfMemory(`no memory for the cache ${options.name}`)

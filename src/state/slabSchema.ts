@@ -122,7 +122,7 @@ export const SLAB_LIVE = SLAB_RAW + 2
 export const SLAB_FROZEN = 0x1
 /** Slab flag: the pages came from the emergency reserve. */
 export const SLAB_PFMEMALLOC = 0x2
-/** Slab flag: the checks found it corrupted; it is never used again. */
+/** Slab flag: found corrupted. Some of its free objects are lost; a debug cache never uses it again. */
 export const SLAB_QUARANTINED = 0x4
 /** Place of the order in a slab's flags. */
 export const SLAB_ORDER_SHIFT = 8
@@ -137,8 +137,14 @@ export const SLAB_NODE_SHIFT = 16
 export const CACHE_NEXT = 0
 /** See {@link CACHE_NEXT}. */
 export const CACHE_PREV = CACHE_NEXT + 1
+/**
+ * Minus the number of the cache: constructors are kept under it, and handles tell by it whether their cache has ended.
+ * Here because no record of another kind, which may get the words of one that has ended, is ever the same in this
+ * column: a slab's is above 0, and as bits of places it says all, none, or no two neighbours. (b)
+ */
+export const CACHE_ID = CACHE_PREV + 1
 /** SLAB_ flags. mask (b) */
-export const CACHE_FLAGS = CACHE_PREV + 1
+export const CACHE_FLAGS = CACHE_ID + 1
 /** Distance from an object to the next: the size of a slot. bytes (b) */
 export const CACHE_SIZE = CACHE_FLAGS + 1
 /** Bytes that belong to the owner of an object. bytes (s) */
@@ -189,12 +195,10 @@ export const CACHE_CPUS = CACHE_RECORD_SHIFT + 1
 export const CACHE_NODES = CACHE_CPUS + 1
 /** The cache's descriptor, an object of `kmem_cache`: low and high half of its address; 0 for none. (b) */
 export const CACHE_DESCRIPTOR = CACHE_NODES + 1
-/** CACHE_HAS_CTOR, CACHE_GONE. bits (s) */
+/** CACHE_HAS_CTOR, CACHE_GONE, CACHE_WAITS. bits (s) */
 export const CACHE_STATE = CACHE_DESCRIPTOR + 2
-/** Number of the cache: names and constructors are kept under it. (b) */
-export const CACHE_ID = CACHE_STATE + 1
 /** Secret of the cache's free pointers, low and high half; 0 unless they are encoded. (b) */
-export const CACHE_SECRET = CACHE_ID + 1
+export const CACHE_SECRET = CACHE_STATE + 1
 /** Slabs that wait for a grace period. count (s) */
 export const CACHE_RCU_SLABS = CACHE_SECRET + 2
 /** The bytes of the name, UTF-8, ended by 0: {@link CACHE_NAME_WORDS} words. (b) */

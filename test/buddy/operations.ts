@@ -51,7 +51,7 @@ import { cachedPages, faults, freeHead, zonesOf } from './machines'
 import type { Block, Model } from './model'
 
 /** Numbers that an operation draws; each uses those that it needs. */
-export interface Draw {
+interface Draw {
   readonly gfp: number
   readonly order: number
   readonly a: number

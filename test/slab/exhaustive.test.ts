@@ -13,7 +13,12 @@ import {
   type VirtAddr,
 } from '../../src/index'
 import { setCpuPartial } from '../../src/slab/caches'
-import { CACHE_MIN_PARTIAL, SLAB_CACHE, SLAB_FRAMES } from '../../src/state/slabSchema'
+import {
+  CACHE_MIN_PARTIAL,
+  CACHE_OFFSET,
+  SLAB_CACHE,
+  SLAB_FRAMES,
+} from '../../src/state/slabSchema'
 import { thrownBy } from '../buddy/machines'
 import { TinyPages } from './tinyPages'
 
@@ -51,6 +56,7 @@ class Machine {
     this.slabs = new SlabAllocator(this.pages, { maxOrder: 0, merge: false })
     this.cache = new SlabCache(this.slabs, { name: 'pairs', size: 2048 })
     this.record = this.cache.record
+    expect(this.slabs.words[this.record + CACHE_OFFSET]).toBe(POINTER)
     setCpuPartial(this.slabs.words, this.record, setup.cpuSlabs)
     this.slabs.words[this.record + CACHE_MIN_PARTIAL] = setup.minPartial
   }
