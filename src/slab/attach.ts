@@ -34,6 +34,10 @@ export function attachSlabs(
   options: SlabOptions = {},
 ): SlabAllocator {
   const source = pageSource(pages)
+  const known = state instanceof ArrayBuffer || state instanceof SharedArrayBuffer
+  if (!known || state.byteLength % 4 !== 0) {
+    throw new InvalidArgument('state', state, 'a buffer of whole 32-bit words')
+  }
   const words = new Int32Array(state)
   const like = newSlabState(source, false)
   const expected: readonly (readonly [string, number, number])[] = [

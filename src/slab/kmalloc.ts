@@ -272,6 +272,7 @@ function makeKmallocCaches(c: SlabContext): void {
         flags: c.debug?.cacheFlags(c, text, asked) ?? asked,
         ctor: null,
         useroffset: 0,
+        // This also keeps them from being merged.
         usersize: size,
       }
       const cache = createCache(c, request)

@@ -230,8 +230,7 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
   const panic = (asked & SLAB_PANIC) !== 0
   if (record <= 0) c.log.createFailed(c, options.name, record < 0 ? -EINVAL : -ENOMEM, panic)
   if (record === 0) throw new OutOfMemory(`no memory for the cache ${options.name}`)
-  if (record < 0)
-    throw new InvalidArgument('size', size, 'small enough for a block, with what is added')
+  if (record < 0) throw new InvalidArgument('size', size, 'small enough for a block')
   return record
 }
 
@@ -245,11 +244,7 @@ function checkFlags(c: SlabContext, flags: number): number {
     )
   }
   if (c.debug === null && (flags & SLAB_DEBUG_FLAGS) !== 0) {
-    throw new InvalidArgument(
-      'flags',
-      flags,
-      'without checks, as the slab allocator has no `debug` option',
-    )
+    throw new InvalidArgument('flags', flags, 'without checks: there is no option `debug`')
   }
   return flags & ~SLAB_MEM_SPREAD
 }
