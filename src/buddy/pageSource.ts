@@ -30,9 +30,10 @@ export type Pages = BuddyAllocator | PageSource
 
 /** The page source of an allocator, always the same; a page source is its own. */
 export function pageSource(pages: Pages): PageSource {
-  if ('allocBlock' in pages) return pages
-  const c = pages.context
-  c.source ??= makeSource(pages)
+  const { allocBlock, context: c } = Object(pages) as Partial<BuddyAllocator & PageSource>
+  if (allocBlock) return pages as PageSource
+  if (!c) throw new InvalidArgument('pages', pages, 'a page allocator')
+  c.source ??= makeSource(pages as BuddyAllocator)
   return c.source
 }
 

@@ -34,7 +34,9 @@ const INT_MAX = 0x7fffffff
 const POINTER_DIGITS = 16
 const SIGN_DIGITS = 4
 /** One more than the largest address without sign extension. */
-const ADDRESS_END = 2 ** 48
+const ADDRESS_END = 281474976710656
+/** The largest exact integer: sizes above are no numbers here. */
+const MAX_BYTES = 9007199254740991
 
 const SPACE = 0x20
 const LEFT_PAREN = 0x28
@@ -50,8 +52,8 @@ const KINDS: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
 
 const CALL_SITE = /* @__PURE__ */ ftraceField('call_site', 0)
 const PTR = /* @__PURE__ */ ftraceField('ptr', 0)
-const BYTES_REQ = /* @__PURE__ */ ftraceField('bytes_req', Number.MAX_SAFE_INTEGER)
-const BYTES_ALLOC = /* @__PURE__ */ ftraceField('bytes_alloc', Number.MAX_SAFE_INTEGER)
+const BYTES_REQ = /* @__PURE__ */ ftraceField('bytes_req', MAX_BYTES)
+const BYTES_ALLOC = /* @__PURE__ */ ftraceField('bytes_alloc', MAX_BYTES)
 const NODE = /* @__PURE__ */ ftraceField('node', INT_MAX)
 const ACCOUNTED = /* @__PURE__ */ ftraceField('accounted', 0)
 const NAME = /* @__PURE__ */ ftraceField('name', 0)

@@ -46,10 +46,10 @@ const WORDS: Readonly<Record<string, (options: SlabBootOptions, value: string | 
   slub_min_objects(options, value) {
     options.minObjects = numberOf('slub_min_objects', value, 32767)
   },
-  slub_merge: setMerge(true),
-  slab_merge: setMerge(true),
-  slub_nomerge: setMerge(false),
-  slab_nomerge: setMerge(false),
+  slub_merge: /* @__PURE__ */ setMerge(true),
+  slab_merge: /* @__PURE__ */ setMerge(true),
+  slub_nomerge: /* @__PURE__ */ setMerge(false),
+  slab_nomerge: /* @__PURE__ */ setMerge(false),
   init_on_alloc(options, value) {
     options.initOnAlloc = flagOf('init_on_alloc', value)
   },

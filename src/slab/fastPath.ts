@@ -42,7 +42,7 @@ import { SLAB_DEBUG_FLAGS } from './flags'
 import { takeOwnList } from './objects'
 
 /** The reciprocal of a page's size: exact, as a power of two's. */
-const PER_PAGE = 1 / PAGE_SIZE
+const PER_PAGE = 0.000244140625
 const TWO_32 = 4294967296
 
 /**

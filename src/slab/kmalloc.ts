@@ -39,7 +39,7 @@ import {
   kmallocName,
   kmallocSlot,
 } from './kmallocClass'
-import { allocLarge, freeLarge, largeSize } from './large'
+import { allocLarge, blockBytes, freeLarge, largeSize } from './large'
 import { objectAlign } from './objectLayout'
 import { allocObject, checkLive, freeObject, slabAt } from './objects'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
@@ -174,9 +174,7 @@ function allocLong(c: SlabContext, size: number, gfp: number, node: number): Vir
   const cache = large ? 0 : kmallocCache(c.words, size, gfp)
   const p = large ? allocLarge(c, size, gfp, node) : allocObject(c, cache, gfp, node, size)
   if (c.trace !== null) {
-    const bytes = large
-      ? 4096 * 2 ** Math.ceil(Math.log2(size / 4096))
-      : c.words[cache + CACHE_SIZE]!
+    const bytes = large ? blockBytes(size) : c.words[cache + CACHE_SIZE]!
     c.trace.kmalloc(p, size, bytes, gfp, node)
   }
   return p === 0 ? null : (p as VirtAddr)

@@ -4,14 +4,14 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { PAGE_SIZE, type VirtAddr } from '../base/units'
+import type { VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
 import { SLAB_CACHE } from '../state/slabSchema'
 import { freeBulk } from './bulk'
 import type { SlabContext } from './context'
 import { arrayBytes, type Kmalloc } from './kmalloc'
 import { KMALLOC_MAX_CACHE_SIZE, kmallocClassSize, kmallocIndex } from './kmallocClass'
-import { freeLarge, largeSize } from './large'
+import { blockBytes, freeLarge, largeSize } from './large'
 import { offsetIn, slabAt } from './objects'
 import { isDebugCache, refuse } from './slabs'
 
@@ -45,9 +45,7 @@ export function kmallocSizeRoundup(size: number): number {
   checkInteger('size', size, 0, Number.MAX_SAFE_INTEGER)
   if (size === 0) return 0
   if (size <= KMALLOC_MAX_CACHE_SIZE) return kmallocClassSize(kmallocIndex(size))
-  let bytes = PAGE_SIZE
-  while (bytes < size) bytes *= 2
-  return bytes
+  return blockBytes(size)
 }
 
 /**

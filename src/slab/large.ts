@@ -27,6 +27,13 @@ export function allocLarge(c: SlabContext, size: number, gfp: number, node: numb
   return pfn * PAGE_SIZE + c.directMap
 }
 
+/** Bytes of the smallest block that holds `size` bytes, however large. */
+export function blockBytes(size: number): number {
+  let bytes = PAGE_SIZE
+  while (bytes < size) bytes *= 2
+  return bytes
+}
+
 /** Bytes of the large block at `address`; 0 when none starts there. */
 export function largeSize(c: SlabContext, address: number): number {
   const word = frameWord(c, address)

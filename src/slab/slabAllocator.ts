@@ -1,6 +1,6 @@
 /** The slab allocator of a machine: what its caches share. */
 
-import { InvalidArgument } from '../base/errors'
+import { checkInteger, InvalidArgument } from '../base/errors'
 import { type Pages, pageSource } from '../buddy/pageSource'
 import type { PageSource } from '../page/pageSource'
 import { SLAB_WORDS_USED } from '../state/slabSchema'
@@ -40,9 +40,10 @@ export class SlabAllocator {
       return
     }
     const c = newSlabContext(source, options)
-    for (let id = 0; id < source.nrNodes; id++) {
-      const used = options.nodes?.includes(id) ?? source.hasMemory(id)
-      if (used) setNode(c.words, id)
+    const all = Array.from({ length: source.nrNodes }, (_, id) => id)
+    for (const id of options.nodes ?? all.filter((id) => source.hasMemory(id))) {
+      checkInteger('node', id, 0, source.nrNodes - 1)
+      setNode(c.words, id)
     }
     this.context = c
     bootstrap(c)

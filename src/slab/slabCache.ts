@@ -196,17 +196,23 @@ function allocLong(c: SlabContext, cache: number, gfp: number, node: number): Vi
 
 /** Checks a request for a cache and makes it. Returns its record. */
 function create(c: SlabContext, options: SlabCacheOptions): number {
-  const { size, align = 0, ctor = null } = options
-  const name = encodeName(options.name)
+  const {
+    name,
+    size,
+    align = 0,
+    flags = 0,
+    ctor = null,
+    ...user
+  } = Object(options) as SlabCacheOptions
+  const bytes = encodeName(name)
   checkInteger('size', size, 1, KMALLOC_MAX_SIZE)
   checkInteger('align', align, 0, KMALLOC_MAX_SIZE)
   if ((align & (align - 1)) !== 0) throw new InvalidArgument('align', align, '0 or a power of two')
   if (ctor !== null && typeof ctor !== 'function') {
     throw new InvalidArgument('ctor', ctor, 'a function')
   }
-  const asked = checkFlags(c, options.flags ?? 0)
-  const flags = c.debug?.cacheFlags(c, options.name, asked) ?? asked
-  let { useroffset = 0, usersize = 0 } = options
+  const asked = checkFlags(c, flags)
+  let { useroffset = 0, usersize = 0 } = user
   checkInteger('useroffset', useroffset, 0, KMALLOC_MAX_SIZE)
   checkInteger('usersize', usersize, 0, KMALLOC_MAX_SIZE)
   if ((asked & SLAB_DEBUG_FLAGS) !== 0) c.words[SLAB_DEBUG_ON] = 1
@@ -215,21 +221,19 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
     useroffset = 0
     usersize = 0
   }
-  const computed = objectAlign(asked, align, size)
-  const request = {
-    name,
+  const record = createCache(c, {
+    name: bytes,
     size,
     wishedAlign: align,
-    align: computed,
-    flags,
+    align: objectAlign(asked, align, size),
+    flags: c.debug?.cacheFlags(c, name, asked) ?? asked,
     ctor,
     useroffset,
     usersize,
-  }
-  const record = createCache(c, request)
+  })
   const panic = (asked & SLAB_PANIC) !== 0
-  if (record <= 0) c.log.createFailed(c, options.name, record < 0 ? -EINVAL : -ENOMEM, panic)
-  if (record === 0) throw new OutOfMemory(`no memory for the cache ${options.name}`)
+  if (record <= 0) c.log.createFailed(c, name, record < 0 ? -EINVAL : -ENOMEM, panic)
+  if (record === 0) throw new OutOfMemory(`no memory for the cache ${name}`)
   if (record < 0) throw new InvalidArgument('size', size, 'small enough for a block')
   return record
 }
@@ -237,11 +241,7 @@ function create(c: SlabContext, options: SlabCacheOptions): number {
 function checkFlags(c: SlabContext, flags: number): number {
   checkInteger('flags', flags, 0, 0xffffffff)
   if ((flags & ~SLAB_FLAGS_PERMITTED) !== 0) {
-    throw new InvalidArgument(
-      'flags',
-      flags,
-      `without bits outside 0x${SLAB_FLAGS_PERMITTED.toString(16)}`,
-    )
+    throw new InvalidArgument('flags', flags, 'within 0x10bfed00')
   }
   if (c.debug === null && (flags & SLAB_DEBUG_FLAGS) !== 0) {
     throw new InvalidArgument('flags', flags, 'without checks: there is no option `debug`')

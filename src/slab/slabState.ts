@@ -36,7 +36,7 @@ const PAGE_WORDS = 1024
 /** Words that a slab of one page needs at most: 512 objects of 8 bytes. */
 const WORDS_PER_PAGE = 32
 /** Words for the records of caches: a few thousand of them. They cost nothing until they are used. */
-const CACHE_SPACE = 1 << 20
+const CACHE_SPACE = 1048576
 
 /**
  * A new, empty state for the pages of a source. It is as large as it can ever have to be; the machine

@@ -9,6 +9,7 @@ import {
   findCache,
   GFP_KERNEL,
   InvalidArgument,
+  Kmalloc,
   kmallocCacheOf,
   loadCache,
   MiB,
@@ -302,4 +303,28 @@ describe('a cache that cannot be', () => {
 
 it('is all in order after that', () => {
   expectSound(used)
+})
+
+describe('what is no allocator, and no options', () => {
+  it.each([null, undefined, {}, 5, 'pages'])('%s in the place of pages', (value) => {
+    const pages = value as unknown as BuddyAllocator
+    expect(() => new Kmalloc(pages)).toThrow(InvalidArgument)
+    expect(() => new SlabAllocator(pages)).toThrow(InvalidArgument)
+    expect(() => new SlabCache(pages, { name: 'a', size: 8 })).toThrow(InvalidArgument)
+  })
+
+  it.each([null, undefined, {}, 5, 'options'])('%s in the place of options', (value) => {
+    const pages = new BuddyAllocator({ ram: new PhysicalMemory({ size: 4 * MiB }) })
+    expect(() => new SlabCache(pages, value as unknown as SlabCacheOptions)).toThrow(
+      InvalidArgument,
+    )
+  })
+
+  it('nodes that do not exist', () => {
+    const pages = new BuddyAllocator({ ram: new PhysicalMemory({ size: 4 * MiB }) })
+    for (const nodes of [[7], [-1], [0.5]]) {
+      expect(() => new SlabAllocator(pages, { nodes })).toThrow(/node is .* from 0 to 0/)
+    }
+    expect(new SlabAllocator(pages, { nodes: [0] }).wordsUsed).toBeGreaterThan(0)
+  })
 })
