@@ -72,7 +72,7 @@ import { cpuPartial, layOut, minPartial, type ObjectLayout } from './objectLayou
 import { allocObject, freeObject, slabAt } from './objects'
 import { flushCache, removePartial } from './partial'
 import { giveRecord, inNodeMask, recordShift, takeRecord } from './slabState'
-import { cacheNode, countSlab, freeSlab, refuse, TAINT_WARN } from './slabs'
+import { cacheNode, countSlab, freeSlab, goneCache, refuse, TAINT_WARN } from './slabs'
 
 const TWO_32 = 4294967296
 /** In how many of 1024 cases other nodes are searched. */
@@ -287,7 +287,7 @@ export function loadAddress(words: Int32Array, at: number): number {
 export function destroyCache(c: SlabContext, cache: number): void {
   const words = c.words
   if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) {
-    throw refuse(c, 'CACHE_DESTROYED', `cache ${formatName(words, cache)} is destroyed already`)
+    throw goneCache(c)
   }
   if (words[cache + CACHE_REFCOUNT]! < 0 || (words[cache + CACHE_FLAGS]! & SLAB_KMALLOC) !== 0) {
     throw refuse(c, 'CACHE_NEEDED', `cache ${formatName(words, cache)} is needed by the allocator`)

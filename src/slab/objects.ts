@@ -54,6 +54,7 @@ import { inNodeMask } from './slabState'
 import {
   countSlab,
   discardSlab,
+  goneCache,
   isDebugCache,
   newSlab,
   objectAddress,
@@ -89,7 +90,7 @@ export function takeOne(
   size: number,
 ): number {
   const words = c.words
-  if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) throw goneCache(c, cache)
+  if ((words[cache + CACHE_STATE]! & CACHE_GONE) !== 0) throw goneCache(c)
   if (c.debug !== null && isDebugCache(words, cache)) {
     return c.debug.alloc(c, cache, gfp, node, size)
   }
@@ -309,9 +310,4 @@ function badObject(
     return refuse(c, 'NOT_AN_OBJECT', `no object of cache ${name} starts at ${text}`)
   }
   return refuse(c, 'DOUBLE_FREE', `object ${text} of cache ${name} is already free`)
-}
-
-function goneCache(c: SlabContext, cache: number): KernelBug {
-  const name = formatName(c.words, cache)
-  return refuse(c, 'CACHE_DESTROYED', `cache ${name} is destroyed`)
 }

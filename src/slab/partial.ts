@@ -186,11 +186,7 @@ export function isolate(c: SlabContext, cache: number, cpu: number, slab: number
   words[slab + SLAB_INUSE] = words[slab + SLAB_OBJECTS]!
   words[slab + SLAB_FLAGS]! |= SLAB_QUARANTINED
   const name = formatName(words, cache)
-  return refuse(
-    c,
-    'FREELIST_CORRUPT',
-    `a free object of cache ${name} was written to: its free pointer leads nowhere`,
-  )
+  return refuse(c, 'FREELIST_CORRUPT', `a free object of cache ${name} was overwritten`)
 }
 
 // ---- Taking slabs from nodes ----

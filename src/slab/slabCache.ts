@@ -25,7 +25,7 @@ import { objectAlign } from './objectLayout'
 import { allocObject } from './objects'
 import { flushCache, shrinkNodes } from './partial'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
-import { refuse, warn } from './slabs'
+import { goneCache, warn } from './slabs'
 
 const ENOMEM = 12
 const EINVAL = 22
@@ -88,7 +88,7 @@ export class SlabCache {
   get record(): number {
     const { context, offset } = this
     if (context.words[offset + CACHE_ID] === this.id) return offset
-    throw refuse(context, 'CACHE_DESTROYED', 'the cache is destroyed')
+    throw goneCache(context)
   }
 
   /**

@@ -271,3 +271,8 @@ export function warn(c: SlabContext, place: string, lines: readonly string[], on
 export function refuse(c: SlabContext, code: string, message: string): KernelBug {
   return new KernelBug(code, message, c.log.refused(c, message))
 }
+
+/** The error for a cache that has ended. */
+export function goneCache(c: SlabContext): KernelBug {
+  return refuse(c, 'CACHE_DESTROYED', 'the cache is destroyed')
+}

@@ -205,9 +205,9 @@ describe('slab attributes', () => {
       expect(() => slabAttribute(cache, name), name).toThrow(InvalidArgument)
     }
     cache.destroy()
-    expect(() => slabAttribute(cache, 'slabs')).toThrow('exists')
-    expect(() => slabAttributes(cache)).toThrow(InvalidArgument)
-    expect(() => writeSlabAttribute(cache, 'min_partial', 1)).toThrow(InvalidArgument)
+    expect(() => slabAttribute(cache, 'slabs')).toThrow('the cache is destroyed')
+    expect(() => slabAttributes(cache)).toThrow('the cache is destroyed')
+    expect(() => writeSlabAttribute(cache, 'min_partial', 1)).toThrow('the cache is destroyed')
   })
 })
 
