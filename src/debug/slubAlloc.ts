@@ -2,6 +2,8 @@
  * Allocating from debug caches: object by object, from the first slab of the node's partial list.
  * There is no CPU slab, so every allocation and every free goes through the checks.
  *
+ * Where a kernel would fault or hang, an error is thrown (DIFF-41).
+ *
  * Source: spec/slab.md §7.5, §16.4.
  */
 

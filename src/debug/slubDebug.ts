@@ -58,6 +58,7 @@ export interface SlubDebug extends SlabDebugOps {
  * The kernel's checks of caches: red zones, poison, tracks, consistency checks at each allocation
  * and free. Each fault is reported in the kernel's words, and repaired or put out of use as a
  * kernel does it.
+ * After a report the call throws, unless told to go on (DIFF-40).
  *
  * ```ts
  * const debug = slubDebug({ boot: 'FZP,inode_cache', log: console.log })

@@ -6,7 +6,7 @@
  *
  * A caller is a name here, and a stack a list of names; in memory stand an address that looks like
  * one of kernel code, and the number of the stack. The tables that say what they mean are not in
- * the state.
+ * the state (DIFF-42).
  *
  * Source: spec/slab.md §16.2.
  */

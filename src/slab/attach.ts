@@ -25,7 +25,7 @@ import { MAGIC, newSlabState, VERSION } from './slabState'
 /**
  * Works on the state buffer of another slab allocator, without a copy: after a copy back of a saved state, or
  * from another module. The pages and the bytes of memory must be those of the same moment. Options and hooks
- * are given anew, and so are constructors, by {@link findCache}.
+ * are given anew, and so are constructors, by {@link findCache}: a cache with one makes no slab before that.
  * @throws InvalidArgument for anything but a state buffer of this version for a machine like this.
  */
 export function attachSlabs(
@@ -53,7 +53,19 @@ export function attachSlabs(
   if (words.length !== like.length) {
     throw new InvalidArgument('words of the state', words.length, `${like.length}`)
   }
-  return new SlabAllocator(pages, newSlabContext(source, options, words))
+  const slabs = new SlabAllocator(pages, newSlabContext(source, options, words))
+  for (const cache of cachesOf(words)) {
+    if ((words[cache + CACHE_STATE]! & CACHE_HAS_CTOR) === 0) continue
+    slabs.context.ctors.set(words[cache + CACHE_ID]!, missingCtor(formatName(words, cache)))
+  }
+  return slabs
+}
+
+/** Stands for a constructor until it is given: no slab may be made without it. */
+function missingCtor(name: string): Ctor {
+  return () => {
+    throw new InvalidArgument('ctor', undefined, `given to findCache, as cache ${name} has one`)
+  }
 }
 
 /**

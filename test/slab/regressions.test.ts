@@ -294,3 +294,33 @@ describe('handles and arguments', () => {
     }
   })
 })
+
+describe('constructors after attachSlabs', () => {
+  // It made slabs whose objects had not been set up.
+  it('have to be given again before a slab is made', () => {
+    const { pages, slabs } = slabMachine()
+    const cache = new SlabCache(slabs, { name: 'built', size: 3000, ctor })
+    const object = must(cache.alloc())
+    const copy = new PhysicalMemory({ map: [...(pages.context.ram as PhysicalMemory).ranges] })
+    copy.words.set((pages.context.ram as PhysicalMemory).words)
+    const theirs = attachState(pages.state.slice(0), { ram: copy })
+    const attached = attachSlabs(theirs, (slabs.words.buffer as ArrayBuffer).slice(0))
+    const unnamed = findCache(attached, 'built')
+    if (unnamed === null) expect.fail('no cache')
+    const before = machineHash({ pages: theirs, slabs: attached, ram: copy })
+    unnamed.free(object)
+    expect(unnamed.alloc()).toBe(object)
+    expect(machineHash({ pages: theirs, slabs: attached, ram: copy })).toBe(before)
+    const fill = () => {
+      for (let i = 0; i < 50; i++) must(unnamed.alloc())
+    }
+    expect(fill).toThrow('given to findCache, as cache built has one')
+    expectSound({ pages: theirs, slabs: attached, ram: copy })
+    let built = 0
+    findCache(attached, 'built', () => {
+      built += 1
+    })
+    fill()
+    expect(built).toBeGreaterThan(20)
+  })
+})
