@@ -46,6 +46,26 @@ describe('examples', () => {
     ])
   })
 
+  it('slab-workload: the slabs of a recorded workload, there and here', async () => {
+    const text = await output(() => import('../examples/slab-workload'))
+    expect(text).toContain('69820 slab events: 33983 objects allocated, 33889 freed, 94 left')
+    const rows = text.split('\n').map((line) => line.trim().split(/\s+/))
+    expect(rows).toContainEqual(['kmalloc-192', '4', '1', '0', '5', '0', '1', '0', '1', '1', '1'])
+    expect(rows.find(([name, before]) => name === 'total' && before === '-')).toEqual([
+      'total',
+      '-',
+      '139',
+      '92',
+      '-',
+      '-',
+      '167',
+      '93',
+      '-',
+      '82',
+      '142',
+    ])
+  })
+
   it('simulator: half of memory is free, and no huge page is to be had', async () => {
     const text = await output(() => import('../examples/simulator'))
     const [fresh, full, half, merged, kernel] = text.split(/^(?=\S)/m)
