@@ -8,6 +8,7 @@ import {
   CACHE_MIN_OBJECTS,
   CACHE_MIN_ORDER,
   CACHE_OBJECTS,
+  CACHE_OFFSET,
   CACHE_ORDER,
   CACHE_PAD,
   CACHE_RECORD_SHIFT,
@@ -67,7 +68,7 @@ function checkRecord(s: Survey, cache: number, slab: number): boolean {
     (large || small) &&
     (flags & ~FLAG_BITS) === 0 &&
     node < c.source.nrNodes &&
-    words[slab + SLAB_RAM] === ramIndex(s, pfn * PAGE_SIZE) &&
+    words[slab + SLAB_RAM] === ramIndex(s, pfn * PAGE_SIZE) + (words[cache + CACHE_OFFSET]! >> 2) &&
     words[slab + SLAB_BASE_LO] === ((address % TWO_32) | 0) &&
     words[slab + SLAB_BASE_HI] === (Math.floor(address / TWO_32) | c.layout.signHigh) &&
     words[slab + SLAB_LAST] === last

@@ -14,7 +14,6 @@ import {
   CACHE_FLAGS,
   CACHE_GONE,
   CACHE_GRANULE,
-  CACHE_OFFSET,
   CACHE_STARTS,
   CACHE_STATE,
   CACHE_WORDS,
@@ -63,7 +62,7 @@ export function takeFast(c: SlabContext, cache: number, gfp: number): number {
   const slab = words[cpu + SLAB_CPU_SLAB]!
   const offset = free - 1
   const ram = c.ramWords
-  const at = words[slab + SLAB_RAM]! + ((offset + words[cache + CACHE_OFFSET]!) >> 2)
+  const at = words[slab + SLAB_RAM]! + (offset >> 2)
   if (at >= ram.length) return 0
   const address = words[slab + SLAB_PFN]! * PAGE_SIZE + offset + c.directMap
   const high = (address | 0) === address ? c.signHigh : highHalf(c, address)
@@ -130,7 +129,7 @@ export function freeFast(c: SlabContext, cache: number, address: number): boolea
   const live = words[word]!
   if ((live & mask) === 0) return false
   const ram = c.ramWords
-  const at = words[slab + SLAB_RAM]! + ((offset + words[owner + CACHE_OFFSET]!) >> 2)
+  const at = words[slab + SLAB_RAM]! + (offset >> 2)
   if (at >= ram.length) return false
   const cpu = owner + CACHE_WORDS + (c.running.cpu << SLAB_CPU_SHIFT)
   let list = cpu + SLAB_CPU_FREE

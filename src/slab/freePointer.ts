@@ -27,8 +27,8 @@ import type { SlabContext } from './context'
 export const OUTSIDE = -1
 
 /** Place in RAM's words of the free pointer of the object at `offset`. Makes a stale array anew. */
-function pointerWord(c: SlabContext, cache: number, slab: number, offset: number): number {
-  const at = c.words[slab + SLAB_RAM]! + ((offset + c.words[cache + CACHE_OFFSET]!) >> 2)
+function pointerWord(c: SlabContext, slab: number, offset: number): number {
+  const at = c.words[slab + SLAB_RAM]! + (offset >> 2)
   if (at >= c.ramWords.length) c.ramWords = c.ram.words
   return at
 }
@@ -57,7 +57,7 @@ export function writeRawPointer(
   hi: number,
 ): void {
   const words = c.words
-  const at = pointerWord(c, cache, slab, offset)
+  const at = pointerWord(c, slab, offset)
   const code = c.hardening
   if (code === null) {
     c.ramWords[at] = lo
@@ -76,7 +76,7 @@ export function writeRawPointer(
 export function rawPointerLow(c: SlabContext, cache: number, slab: number, offset: number): number {
   const words = c.words
   // First the place: finding it may make the array anew.
-  const at = pointerWord(c, cache, slab, offset)
+  const at = pointerWord(c, slab, offset)
   const lo = c.ramWords[at]!
   if (c.hardening === null) return lo
   return lo ^ c.hardening.codeLow(words[cache + CACHE_SECRET]!, words[slab + SLAB_BASE_HI]!)
@@ -90,7 +90,7 @@ export function rawPointerHigh(
   offset: number,
 ): number {
   const words = c.words
-  const at = pointerWord(c, cache, slab, offset) + 1
+  const at = pointerWord(c, slab, offset) + 1
   const hi = c.ramWords[at]!
   if (c.hardening === null) return hi
   const place = (words[slab + SLAB_BASE_LO]! + offset + words[cache + CACHE_OFFSET]!) | 0

@@ -102,7 +102,7 @@ export const SLAB_OBJECTS = SLAB_INUSE + 1
  * Example: 0x10301 is a frozen slab of order 3 on node 1. bits (f)
  */
 export const SLAB_FLAGS = SLAB_OBJECTS + 1
-/** Place of the slab's first word in RAM's array of 32-bit words. (b) */
+/** Place in RAM's array of 32-bit words of the free pointer that an object at the slab's start would have. (b) */
 export const SLAB_RAM = SLAB_FLAGS + 1
 /** Low half of the kernel address of the slab's first byte. (b) */
 export const SLAB_BASE_LO = SLAB_RAM + 1
