@@ -5,6 +5,7 @@
  * Source: spec §6.4, §7.7.
  */
 
+import { rateLimit } from '../base/rateLimit'
 import { __GFP_DIRECT_RECLAIM, __GFP_DMA, __GFP_NOMEMALLOC, __GFP_NOWARN } from '../page/gfp'
 import { formatGfp } from '../page/gfpText'
 import { badPageReport } from '../page/pageDump'
@@ -23,8 +24,8 @@ import { CONTEXT_INTERRUPT, CONTEXT_MEMALLOC, CONTEXT_OOM_VICTIM } from './conte
 import { zoneAt } from './freeArea'
 import { formatMemInfo } from './memInfo'
 
-/** Failure reports are at least this far apart. */
-const REPORT_SECONDS = 10
+/** Failure reports: one in ten seconds. */
+const REPORTS = { messages: 1, seconds: 10, caller: 'warn_alloc' }
 
 /** The function that each one-time warning is raised in, by its WARN_ number. */
 const WARNING_PLACES = [
@@ -54,7 +55,7 @@ export interface KernelLogOptions {
  * @param write takes one line, without a newline.
  */
 export function kernelLog(write: (line: string) => void, options: KernelLogOptions = {}): LogOps {
-  const mayReport = rateLimit(write, options.clock)
+  const mayReport = rateLimit(write, options.clock, REPORTS)
   const writeAll = (lines: readonly string[]): readonly string[] => {
     for (const line of lines) write(line)
     return lines
@@ -88,26 +89,6 @@ export function kernelLog(write: (line: string) => void, options: KernelLogOptio
     handedOver(words) {
       write(memoryLog(words, options.image))
     },
-  }
-}
-
-function rateLimit(
-  write: (line: string) => void,
-  clock: (() => number) | undefined,
-): () => boolean {
-  if (clock === undefined) return () => true
-  let reportedAt = Number.NEGATIVE_INFINITY
-  let missed = 0
-  return () => {
-    const now = clock()
-    if (now - reportedAt <= REPORT_SECONDS) {
-      missed += 1
-      return false
-    }
-    if (missed > 0) write(`warn_alloc: ${missed} callbacks suppressed`)
-    reportedAt = now
-    missed = 0
-    return true
   }
 }
 

@@ -6,6 +6,7 @@
  * Source: spec/slab.md §4.1, §6, §11, §18.4, §23.1.
  */
 
+import { rateLimit } from '../base/rateLimit'
 import { getOrder } from '../base/units'
 import { __GFP_NOWARN } from '../page/gfp'
 import { formatGfp } from '../page/gfpText'
@@ -23,10 +24,8 @@ import {
 } from '../state/slabSchema'
 import { nodeCounts } from './slabCounts'
 
-/** Reports of failed requests are limited to this many … */
-const REPORTS = 10
-/** … within so many seconds. */
-const REPORT_SECONDS = 5
+/** Out-of-memory reports: ten in five seconds. */
+const REPORTS = { messages: 10, seconds: 5, caller: 'slab_out_of_memory' }
 
 /** Options of {@link slabLog}. */
 export interface SlabLogOptions {
@@ -46,7 +45,7 @@ export interface SlabLogOptions {
  * @param write takes one line, without a newline.
  */
 export function slabLog(write: (line: string) => void, options: SlabLogOptions = {}): SlabLogOps {
-  const mayReport = rateLimit(write, options.clock)
+  const mayReport = rateLimit(write, options.clock, REPORTS)
   const writeAll = (lines: readonly string[]): readonly string[] => {
     for (const line of lines) write(line)
     return lines
@@ -87,32 +86,6 @@ export function slabBootMessage(slabs: SlabAllocator): string {
   const { minOrder, maxOrder, minObjects, source } = slabs.context
   const machine = `CPUs=${source.nrCpus}, Nodes=${source.nrNodes}`
   return `SLUB: HWalign=64, Order=${minOrder}-${maxOrder}, MinObjects=${minObjects}, ${machine}`
-}
-
-/** At most so many reports within so many seconds; what was left out is told before the next one. */
-function rateLimit(
-  write: (line: string) => void,
-  clock: (() => number) | undefined,
-): () => boolean {
-  if (clock === undefined) return () => true
-  let began = Number.NEGATIVE_INFINITY
-  let reported = 0
-  let missed = 0
-  return () => {
-    const now = clock()
-    if (now - began > REPORT_SECONDS) {
-      if (missed > 0) write(`slab_out_of_memory: ${missed} callbacks suppressed`)
-      began = now
-      reported = 0
-      missed = 0
-    }
-    if (reported >= REPORTS) {
-      missed += 1
-      return false
-    }
-    reported += 1
-    return true
-  }
 }
 
 function failureReport(c: SlabContext, cache: number, gfp: number, node: number): string[] {

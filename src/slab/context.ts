@@ -205,19 +205,20 @@ export class SlabContext {
 }
 
 /** What a context is made of, besides the state and the pages. */
-export interface ContextOptions {
-  readonly layout: Layout
-  readonly log: SlabLogOps
-  readonly debug: SlabDebugOps | null
-  readonly hardening: SlabHardening | null
-  readonly initOnAlloc: boolean
-  readonly initOnFree: boolean
-  readonly merging: boolean
-  readonly minOrder: number
-  readonly maxOrder: number
-  readonly minObjects: number
-  readonly cycles: () => number
-}
+export type ContextOptions = Pick<
+  SlabContext,
+  | 'layout'
+  | 'log'
+  | 'debug'
+  | 'hardening'
+  | 'initOnAlloc'
+  | 'initOnFree'
+  | 'merging'
+  | 'minOrder'
+  | 'maxOrder'
+  | 'minObjects'
+  | 'cycles'
+>
 
 /** The fast paths are for the ordinary case; to be called when a hook has changed. */
 export function decidePlain(c: SlabContext): void {

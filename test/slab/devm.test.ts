@@ -3,7 +3,6 @@
 import { describe, expect, it } from 'vitest'
 import {
   __GFP_ZERO,
-  type BuddyAllocator,
   GFP_ATOMIC,
   GFP_KERNEL,
   InvalidArgument,
@@ -32,21 +31,9 @@ import {
   dmamPoolCreate,
   dmamPoolDestroy,
 } from '../../src/slab/devmPools'
-import { Devres } from '../../src/slab/devres'
-import type { Device } from '../../src/slab/dmaCoherent'
 import { ZERO_SIZE_PTR } from '../../src/slab/kmalloc'
-import { bytesAt, freePages, type HeapMachine, heapMachine, must } from './heapMachine'
-
-const DEVICE: Device = { name: 'nic0', node: -1, dmaMask: 0xffffffff }
-const ZEROED = (GFP_KERNEL | __GFP_ZERO).toString(16)
-
-function managed(device = DEVICE): { machine: HeapMachine; dev: Devres; pages: BuddyAllocator } {
-  const machine = heapMachine()
-  return { machine, dev: new Devres(machine.heap, device), pages: machine.pages }
-}
-
-/** The heap's object of a record's data. */
-const object = (data: number): string => (data - 40).toString(16)
+import { bytesAt, freePages, must } from './heapMachine'
+import { DEVICE, managed, object, ZEROED } from './managedDevice'
 
 describe('managed memory', () => {
   it('lies 40 bytes into its object, behind a header of zeros', () => {

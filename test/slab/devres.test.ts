@@ -2,15 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  __GFP_ZERO,
-  type BuddyAllocator,
-  GFP_KERNEL,
-  InvalidArgument,
-  KernelBug,
-  PAGE_SIZE,
-  type VirtAddr,
-} from '../../src/index'
+import { GFP_KERNEL, InvalidArgument, KernelBug, PAGE_SIZE, type VirtAddr } from '../../src/index'
 import {
   devmAddAction,
   devmFreePages,
@@ -25,19 +17,8 @@ import {
 } from '../../src/slab/devm'
 import { Devres } from '../../src/slab/devres'
 import type { DevresRelease } from '../../src/slab/devresList'
-import type { Device } from '../../src/slab/dmaCoherent'
-import { bytesAt, type HeapMachine, heapMachine, must, thrown } from './heapMachine'
-
-const DEVICE: Device = { name: 'nic0', node: -1, dmaMask: 0xffffffff }
-const ZEROED = (GFP_KERNEL | __GFP_ZERO).toString(16)
-
-function managed(device = DEVICE): { machine: HeapMachine; dev: Devres; pages: BuddyAllocator } {
-  const machine = heapMachine()
-  return { machine, dev: new Devres(machine.heap, device), pages: machine.pages }
-}
-
-/** The heap's object of a record's data. */
-const object = (data: number): string => (data - 40).toString(16)
+import { bytesAt, heapMachine, must, thrown } from './heapMachine'
+import { DEVICE, managed, object, ZEROED } from './managedDevice'
 
 describe('records', () => {
   const nothing: DevresRelease = () => {}
