@@ -4,7 +4,7 @@
  * Source: spec/page-allocator-recordings.md §3.2 to §3.4.
  */
 
-import { KernelBug } from '../base/errors'
+import { InvalidArgument, KernelBug } from '../base/errors'
 import type { Pfn } from '../base/units'
 import type { BuddyAllocator } from '../buddy/buddyAllocator'
 import { currentPcp } from '../buddy/context'
@@ -398,13 +398,13 @@ export class Replayer extends TraceCompare {
     this.inferred.length = checkpoint.inferred
   }
 
-  /** Makes a call that a difference before may have made impossible. */
+  /** Makes a call that a difference before, or a number of the trace that cannot be, may have made impossible. */
   private guarded(at: number, call: () => void): void {
     try {
       call()
     } catch (error) {
-      if (!(error instanceof KernelBug)) throw error
-      this.differ(error.message.split('\n')[0] ?? error.code, at)
+      if (!(error instanceof KernelBug || error instanceof InvalidArgument)) throw error
+      this.differ(error.message.split('\n', 1).join(), at)
     }
   }
 }

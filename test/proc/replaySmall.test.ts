@@ -248,6 +248,15 @@ describe('a trace that is not what the allocator does', () => {
     expect(result.differences).toHaveLength(100)
   })
 
+  it('is told of a free with an order that no block has', () => {
+    const at = sample.lines.findIndex((line) => line.includes('mm_page_free:'))
+    const line = sample.lines[at]?.replace(/order=\d+/, 'order=20') ?? ''
+    const { result } = replayed(sample.lines.with(at, line).join('\n'))
+    expect(result.differences.map(({ actual }) => actual)).toContain(
+      'order is 20; it must be an integer from 0 to 10',
+    )
+  })
+
   it('never throws, cut and garbled as it may be', () => {
     const text = sample.text
     const cut = fc.nat(text.length)
