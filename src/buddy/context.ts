@@ -36,6 +36,8 @@ export interface LogOps {
   sleepInAtomic(c: BuddyContext): void
   /** A request that failed. */
   failure(c: BuddyContext, gfp: number, order: number, highest: number, nodemask: Nodemask): void
+  /** A request of a layer above that failed, in its words; under the same limit as {@link failure}. */
+  warnAlloc?(c: BuddyContext, gfp: number, message: string): void
   /** A page in a bad state; returns the lines of the report. */
   badPage(c: BuddyContext, pfn: number, reason: string): readonly string[]
   /** Zones have been set up; `totalPages` is what decided on mobility grouping. */

@@ -19,6 +19,7 @@ import {
 } from '../state/schema'
 import { type KernelImage, memoryLog, minFreeMessage, zoneLog } from '../zone/bootLog'
 import { zonelistLog } from '../zone/zonelist'
+import { highestZone } from './allocPages'
 import type { BuddyContext, LogOps, Nodemask } from './context'
 import { CONTEXT_INTERRUPT, CONTEXT_MEMALLOC, CONTEXT_OOM_VICTIM } from './contextBits'
 import { zoneAt } from './freeArea'
@@ -74,8 +75,13 @@ export function kernelLog(write: (line: string) => void, options: KernelLogOptio
       write('preempt_count: 1, expected: 0')
     },
     failure(c, gfp, order, highest, nodemask) {
-      if ((gfp & __GFP_NOWARN) !== 0 || ((gfp & __GFP_DMA) !== 0 && !hasManagedDma(c))) return
-      if (mayReport()) writeAll(failureReport(c, gfp, order, highest, nodemask))
+      if (!mayWarn(c, gfp) || !mayReport()) return
+      const message = `page allocation failure: order:${order}`
+      writeAll(failureReport(c, gfp, message, highest, nodemask))
+    },
+    warnAlloc(c, gfp, message) {
+      if (!mayWarn(c, gfp) || !mayReport()) return
+      writeAll(failureReport(c, gfp, message, highestZone(c, gfp), null))
     },
     badPage(c, pfn, reason) {
       const zone = zoneAt(c, pfn)
@@ -92,10 +98,14 @@ export function kernelLog(write: (line: string) => void, options: KernelLogOptio
   }
 }
 
+function mayWarn(c: BuddyContext, gfp: number): boolean {
+  return (gfp & __GFP_NOWARN) === 0 && ((gfp & __GFP_DMA) === 0 || hasManagedDma(c))
+}
+
 function failureReport(
   c: BuddyContext,
   gfp: number,
-  order: number,
+  message: string,
   highest: number,
   nodemask: Nodemask,
 ): string[] {
@@ -103,7 +113,7 @@ function failureReport(
   const nodes = `nodemask=${formatNodes(nodemask)}`
   const filter = nodemask !== null && !mayUseAnyNode(c, gfp) ? nodemask : null
   return [
-    `${c.taskName}: page allocation failure: order:${order}, ${mode}, ${nodes}`,
+    `${c.taskName}: ${message}, ${mode}, ${nodes}`,
     ...formatMemInfo(c.words, {
       highestZone: highest,
       cpu: c.pcpShift / PCP_WORDS,

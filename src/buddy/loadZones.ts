@@ -217,6 +217,7 @@ function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
   const words = c.words
   const pcp = currentPcp(c, zone)
   words[zone + ZONE_MANAGED] = state.managed
+  words[HEADER_TOTAL_RAM]! += state.managed
   words[zone + ZONE_WMARK] = state.watermark.min
   words[zone + ZONE_WMARK + 1] = state.watermark.low
   words[zone + ZONE_WMARK + 2] = state.watermark.high

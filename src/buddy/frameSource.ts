@@ -1,0 +1,116 @@
+/** A buddy allocator as the virtual mapper sees it: single frames, many frames, blocks to be split. */
+
+import { InvalidArgument } from '../base/errors'
+import type { Pfn } from '../base/units'
+import type { FrameSource } from '../page/frameSource'
+import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
+import { PG_RESERVED } from '../page/pageFlags'
+import {
+  HEADER_NR_RANGES,
+  HEADER_ONLINE_NODES,
+  HEADER_RANGES,
+  HEADER_TOTAL_RAM,
+  PAGE_FLAGS,
+  PAGE_REFS,
+  RANGE_END,
+  RANGE_START,
+  RANGE_WORDS,
+  ZONE_INDEX,
+  ZONE_PRESENT,
+  ZONE_WORDS_SHIFT,
+} from '../state/schema'
+import type { BuddyAllocator } from './buddyAllocator'
+import { allocPagesBulk, splitPage } from './exactPages'
+import { pageSource } from './pageSource'
+import { getPage } from './references'
+import { inContext } from './running'
+
+/** Something that frames can be had from. */
+export type Frames = BuddyAllocator | FrameSource
+
+const sources = /* @__PURE__ */ new WeakMap<object, FrameSource>()
+
+/**
+ * The frame source of an allocator, always the same; a frame source is its own.
+ * @throws InvalidArgument for anything else, and for memory without content.
+ */
+export function frameSource(pages: Frames): FrameSource {
+  if (typeof (Object(pages) as Partial<FrameSource>).splitPages === 'function') {
+    return pages as FrameSource
+  }
+  const known = sources.get(Object(pages))
+  if (known) return known
+  if (!(Object(pages) as Partial<BuddyAllocator>).context) {
+    throw new InvalidArgument('pages', pages, 'a page allocator')
+  }
+  const made = makeSource(pages as BuddyAllocator)
+  sources.set(pages, made)
+  return made
+}
+
+function makeSource(pages: BuddyAllocator): FrameSource {
+  const c = pages.context
+  const { words } = c
+  const { maxPfn, nrCpus, nrNodes, running, ram, nodeOf } = pageSource(pages)
+  const refs = (pfn: number) => words[pageRecord(pfn) + PAGE_REFS]!
+  const isFrame = (pfn: number) => pfn >>> 0 === pfn && pfn < maxPfn
+  return {
+    maxPfn,
+    nrCpus,
+    nrNodes,
+    running,
+    ram,
+    nodeOf,
+    allocPages(gfp, order, node) {
+      const pfn = node < 0 ? pages.allocPages(gfp, order) : pages.allocPagesNode(node, gfp, order)
+      return pfn ?? -1
+    },
+    freePages(pfn, order) {
+      // Whoever else holds a reference frees the page with the last one.
+      if (isFrame(pfn) && refs(pfn) > 1) words[pageRecord(pfn) + PAGE_REFS]! -= 1
+      else pages.freePages(pfn as Pfn, order)
+    },
+    splitPages: (pfn, order) => splitPage(pages, pfn as Pfn, order),
+    allocBulk(gfp, count, node, pfns) {
+      for (const pfn of allocPagesBulk(pages, gfp, count, node)) pfns.push(pfn)
+    },
+    isMemory: (pfn) => isFrame(pfn) && inRanges(words, pfn),
+    isReserved: (pfn) => isFrame(pfn) && (words[pageRecord(pfn) + PAGE_FLAGS]! & PG_RESERVED) !== 0,
+    endPfn: () => rangesEnd(words),
+    isInUse(pfn) {
+      const head = isFrame(pfn) ? blockHead(words, pfn) : -1
+      return head >= 0 && refs(head) > 0
+    },
+    isBlock: (pfn, order) =>
+      isFrame(pfn) && refs(pfn) > 0 && flagsOrder(words[pageRecord(pfn) + PAGE_FLAGS]!) === order,
+    warnAlloc: (gfp, message) => c.log.warnAlloc?.(c, gfp, message),
+    inContext: (bits, body) => inContext(pages, bits, body),
+    getPage: (pfn) => getPage(pages, pfn as Pfn),
+    totalPages: () => words[HEADER_TOTAL_RAM]!,
+    onlineNodes: () => words[HEADER_ONLINE_NODES]!,
+    hasZone(index) {
+      for (let i = 0; i < c.nrZones; i++) {
+        const zone = c.zones + (i << ZONE_WORDS_SHIFT)
+        if (words[zone + ZONE_INDEX] === index && words[zone + ZONE_PRESENT] !== 0) return true
+      }
+      return false
+    },
+  }
+}
+
+function inRanges(words: Int32Array, pfn: number): boolean {
+  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
+  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
+    if (pfn >= words[range + RANGE_START]! && pfn < words[range + RANGE_END]!) return true
+  }
+  return false
+}
+
+function rangesEnd(words: Int32Array): number {
+  let highest = 0
+  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
+  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
+    highest = Math.max(highest, words[range + RANGE_END]!)
+  }
+  return highest
+}
