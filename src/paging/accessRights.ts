@@ -1,0 +1,171 @@
+/**
+ * Who may do what with a page: the rules of each architecture, said in one word that can be combined
+ * over the levels of a walk with AND.
+ *
+ *      10    9    8 7 6   5 4 3   2 1 0
+ *     +----+----+-------+-------+-------+
+ *     | UW | UP | X W R | X W R | X W R |
+ *     +----+----+-------+-------+-------+
+ *                kernel   user    kernel
+ *             to a page  page     to a page
+ *           of the user           of its own
+ *
+ * UP marks a page of the user: bits 2:0 mean nothing then ({@link settle}). UW marks a page that the user
+ * can write, whose execution AArch64 denies to the kernel.
+ * Example: 0x03b of x86 is a page of the user that all may read and write, and with NX.
+ *
+ * x86: writable and user must be set in all entries, NX in none; the kernel obeys read-only (CR0.WP = 1).
+ * RISC-V: tables restrict nothing; the kernel never executes pages of the user.
+ * AArch64: UXN and PXN are separate, so an entry can let the one execute what is the other's.
+ *
+ * Source: spec/vmalloc.md §13.2, §13.4, §13.5.
+ */
+
+import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY, PROT_USER } from './format'
+
+/** All rights: what a walk starts with. */
+export const RIGHTS_ALL = 0x7ff
+/** The page is the user's. */
+export const RIGHTS_USER_PAGE = 0x200
+const RIGHTS_USER_WRITES = 0x400
+/** W of all three groups. */
+const RIGHTS_WRITES = 0x92
+const KERNEL_EXECUTES_USER = 0x100
+const READ_WRITE_EXECUTE = 0x7
+
+const X86_ACCESSED = 0x20
+const X86_DIRTY = 0x40
+const RISCV_ACCESSED = 0x40
+const RISCV_DIRTY = 0x80
+
+const ARM_USER = 0x40
+const ARM_RDONLY = 0x80
+const ARM_AF = 0x400
+// In the high half.
+const ARM_DBM = 0x80000
+const ARM_PXN = 0x200000
+const ARM_UXN = 0x400000
+const ARM_TABLE_PXN = 0x8000000
+const ARM_TABLE_UXN = 0x10000000
+const ARM_TABLE_NO_USER = 0x20000000
+const ARM_TABLE_RDONLY = 0x40000000
+
+/** The architecture of a format. */
+export type Architecture = 'x86' | 'riscv' | 'arm64'
+
+/** Tells the architecture by what only it has. */
+export function architectureOf(format: PageTableFormat): Architecture {
+  if (format.pfnShift === 10) return 'riscv'
+  return format.twoRoots ? 'arm64' : 'x86'
+}
+
+/** What the rules say of entries, for one format and one way of marking pages as used. */
+export class AccessRights {
+  readonly architecture: Architecture
+  /** The processor sets the marks by itself. */
+  readonly updates: boolean
+  private readonly format: PageTableFormat
+
+  constructor(format: PageTableFormat, updates: boolean) {
+    this.architecture = architectureOf(format)
+    this.format = format
+    this.updates = updates
+  }
+
+  /** What a leaf allows by itself. */
+  ofLeaf(lo: number, hi: number, level: number): number {
+    if (this.architecture === 'arm64') return this.ofArmLeaf(lo, hi)
+    return spread(this.format.protOf(lo, hi, level))
+  }
+
+  /** What a table's entry leaves of the rights below it. */
+  ofTable(lo: number, hi: number, level: number): number {
+    if (this.architecture === 'arm64') return ofArmTable(hi)
+    return spread(this.format.restrict(READ_WRITE_EXECUTE | PROT_USER, lo, hi, level))
+  }
+
+  /** The rights of a leaf for which nothing has to be marked first. */
+  unmarked(rights: number, lo: number, hi: number): number {
+    const marks = this.missing(lo, hi)
+    if ((marks & PROT_ACCESSED) !== 0) return 0
+    return (marks & PROT_DIRTY) !== 0 ? rights & ~RIGHTS_WRITES : rights
+  }
+
+  /** Which of PROT_ACCESSED and PROT_DIRTY the entry of a leaf lacks. */
+  missing(lo: number, hi: number): number {
+    const marks = PROT_ACCESSED | PROT_DIRTY
+    switch (this.architecture) {
+      case 'x86':
+        return marks & ~prot(lo, X86_ACCESSED, X86_DIRTY)
+      case 'riscv':
+        return marks & ~prot(lo, RISCV_ACCESSED, RISCV_DIRTY)
+      case 'arm64': {
+        const clean = (hi & ARM_DBM) !== 0 && (lo & ARM_RDONLY) !== 0
+        return ((lo & ARM_AF) === 0 ? PROT_ACCESSED : 0) | (clean ? PROT_DIRTY : 0)
+      }
+    }
+  }
+
+  /** Whether an x86 processor still has to mark the entry of a table as used; PAE's top entries have no mark. */
+  tableUnmarked(lo: number, level: number): boolean {
+    if (this.architecture !== 'x86' || (lo & X86_ACCESSED) !== 0) return false
+    return level !== 0 || this.format.levels[0]?.bits !== 2
+  }
+
+  /** The low half of an entry with marks set. */
+  mark(lo: number, marks: number): number {
+    const accessed = (marks & PROT_ACCESSED) !== 0
+    const dirty = (marks & PROT_DIRTY) !== 0
+    switch (this.architecture) {
+      case 'x86':
+        return lo | (accessed ? X86_ACCESSED : 0) | (dirty ? X86_DIRTY : 0)
+      case 'riscv':
+        return lo | (accessed ? RISCV_ACCESSED : 0) | (dirty ? RISCV_DIRTY : 0)
+      case 'arm64':
+        return (lo | (accessed ? ARM_AF : 0)) & (dirty ? ~ARM_RDONLY : -1)
+    }
+  }
+
+  private ofArmLeaf(lo: number, hi: number): number {
+    const writable = (lo & ARM_RDONLY) === 0 || ((hi & ARM_DBM) !== 0 && this.updates)
+    const data = writable ? 3 : 1
+    const kernel = data | ((hi & ARM_PXN) === 0 ? 4 : 0)
+    const userExecutes = (hi & ARM_UXN) === 0 ? 4 : 0
+    if ((lo & ARM_USER) === 0) return kernel | (userExecutes << 3)
+    const user = data | userExecutes
+    const marks = RIGHTS_USER_PAGE | (writable ? RIGHTS_USER_WRITES : 0)
+    return kernel | (user << 3) | (kernel << 6) | marks
+  }
+}
+
+/**
+ * Rights at the end of a walk: what the kernel may do to a page of its own is dropped for pages of the
+ * user, as is executing what the user can write.
+ */
+export function settle(rights: number): number {
+  let left = rights
+  if ((rights & RIGHTS_USER_PAGE) !== 0) left &= ~READ_WRITE_EXECUTE
+  if ((rights & RIGHTS_USER_WRITES) !== 0) left &= ~KERNEL_EXECUTES_USER
+  return left
+}
+
+/** READ, WRITE, EXEC and USER of a protection as rights of x86 and RISC-V. */
+function spread(protection: number): number {
+  const own = protection & READ_WRITE_EXECUTE
+  if ((protection & PROT_USER) === 0) return own
+  return own | (own << 3) | (own << 6) | RIGHTS_USER_PAGE
+}
+
+function ofArmTable(hi: number): number {
+  let rights = RIGHTS_ALL
+  if ((hi & ARM_TABLE_PXN) !== 0) rights &= ~0x104
+  if ((hi & ARM_TABLE_UXN) !== 0) rights &= ~0x20
+  if ((hi & ARM_TABLE_RDONLY) !== 0) rights &= ~(RIGHTS_WRITES | RIGHTS_USER_WRITES)
+  // Without access for the user it is a page of the kernel; executing needs no access.
+  if ((hi & ARM_TABLE_NO_USER) !== 0) rights &= 0x27
+  return rights
+}
+
+function prot(lo: number, accessed: number, dirty: number): number {
+  return ((lo & accessed) !== 0 ? PROT_ACCESSED : 0) | ((lo & dirty) !== 0 ? PROT_DIRTY : 0)
+}

@@ -1,0 +1,83 @@
+/**
+ * The part of an address space that is a kernel's: the top table has copies of the kernel's entries, so all
+ * tables below are the same ones.
+ *
+ * Source: spec/vmalloc.md §13.1.
+ */
+
+import { checkInteger, InvalidArgument } from '../base/errors'
+import { PAGE_SIZE } from '../base/units'
+import type { FrameSource } from '../page/frameSource'
+import type { PageTableFormat } from './format'
+import { FramePlaces } from './framePlaces'
+import { PageTables } from './pageTables'
+
+const LAST_GIB_OF_32_BITS = 3221225472
+
+/** Shares the kernel's part of some tables. */
+export class KernelHalf {
+  /** First address of the part. */
+  readonly start: number
+  private readonly tables: PageTables
+  private readonly kernel: PageTables
+  private readonly places: FramePlaces
+
+  constructor(tables: PageTables, kernel: PageTables, start: number | undefined) {
+    this.start = start ?? defaultStart(tables.format)
+    this.tables = tables
+    this.kernel = kernel
+    this.places = new FramePlaces(tables.frames)
+  }
+
+  /** @throws InvalidArgument for tables that cannot be shared, or not from there on. */
+  static check(
+    frames: FrameSource,
+    format: PageTableFormat,
+    kernel: PageTables,
+    start: number | undefined,
+  ): void {
+    if (!(kernel instanceof PageTables) || kernel.frames !== frames || kernel.format !== format) {
+      throw new InvalidArgument('kernel', kernel, 'page tables of the same pages and format')
+    }
+    const span = 2 ** (format.levels[0]?.shift ?? 0)
+    const first = start ?? defaultStart(format)
+    checkInteger('kernelStart', first, span, 2 ** format.vaBits - span)
+    if (first % span !== 0) {
+      throw new InvalidArgument('kernelStart', first, `a multiple of ${span}`)
+    }
+    if (format.twoRoots && first !== defaultStart(format)) {
+      throw new InvalidArgument('kernelStart', first, 'left out: the format has two top tables')
+    }
+  }
+
+  /** Copies the kernel's entries of the top table. Flushes the part when one that was there has changed. */
+  sync(): void {
+    const { tables, kernel, places, start } = this
+    // Throws when the kernel's tables are gone.
+    kernel.pfnAt(start)
+    const { format } = tables
+    if (format.twoRoots) return
+    const words = places.allWords()
+    const stride = format.entryBytes / 4
+    const top = format.levels[0]
+    if (top === undefined) return
+    const first = Math.floor(start / 2 ** top.shift) * stride
+    const behind = 2 ** top.bits * stride
+    const from = places.of(kernel.root)
+    const to = places.of(tables.root)
+    let stale = false
+    for (let i = first; i < behind; i++) {
+      const old = words[to + i]!
+      const entry = words[from + i]!
+      stale = stale || (old !== 0 && old !== entry)
+      words[to + i] = entry
+    }
+    const { ram } = tables.frames
+    if (ram.tracksDirty) ram.markDirty(tables.root * PAGE_SIZE + first * 4, (behind - first) * 4)
+    if (stale) tables.flush.flushTlb(start, 2 ** format.vaBits)
+  }
+}
+
+function defaultStart(format: PageTableFormat): number {
+  return format.vaBits === 32 ? LAST_GIB_OF_32_BITS : 2 ** (format.vaBits - 1)
+}

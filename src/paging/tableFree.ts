@@ -1,0 +1,93 @@
+/**
+ * Giving tables back: those of a user's space that have become empty, and all at the end. A kernel keeps the tables
+ * of its own space.
+ *
+ * Source: spec/vmalloc.md §13.7.
+ */
+
+import { PAGE_SIZE } from '../base/units'
+import { isEmpty } from './tableHuge'
+import { entryIndex, frameOf, isTable } from './tablePlan'
+import type { TableTree } from './tableTree'
+
+/** Gives back the empty tables below the entries that a range touches, deepest first; returns how many. */
+export function freeEmptyTables(t: TableTree, start: number, end: number): number {
+  const { half } = t.plan
+  const freed: number[] = []
+  if (t.root === t.highRoot) {
+    collect(t, t.root, 0, start, end, freed)
+  } else {
+    if (start < half) collect(t, t.root, 0, start, Math.min(end, half), freed)
+    if (end > half) collect(t, t.highRoot, 0, Math.max(start, half), end, freed)
+  }
+  if (freed.length === 0) return 0
+  t.flush.flushTlb(start, end)
+  for (const pfn of freed) t.freeTable(pfn)
+  return freed.length
+}
+
+/** Takes empty tables out of the entries of a table. Follows only tables that are known: each one once. */
+function collect(
+  t: TableTree,
+  table: number,
+  level: number,
+  start: number,
+  end: number,
+  freed: number[],
+): void {
+  const { plan } = t
+  if (level === plan.last || start >= end) return
+  const span = plan.spans[level]!
+  const first = entryIndex(plan, start, level)
+  const count = Math.floor((end - 1) / span) - Math.floor(start / span) + 1
+  for (let i = 0; i < count && first + i <= plan.masks[level]!; i++) {
+    const from = i === 0 ? start : (Math.floor(start / span) + i) * span
+    const to = Math.min((Math.floor(from / span) + 1) * span, end)
+    const pfn = pointTo(t, table, level, first + i)
+    if (pfn < 0) continue
+    collect(t, pfn, level + 1, from, to, freed)
+    if (!isEmpty(t, pfn)) continue
+    pointTo(t, table, level, first + i)
+    t.put(0, 0)
+    freed.push(pfn)
+  }
+}
+
+/** Puts the cursor on an entry; the known table that it points at, or -1. */
+function pointTo(t: TableTree, table: number, level: number, index: number): number {
+  const { plan } = t
+  t.words = t.places.allWords()
+  t.table = table
+  t.level = level
+  t.index = index
+  t.at = t.places.of(table) + index * plan.stride
+  t.lo = t.words[t.at]!
+  t.hi = plan.stride === 2 ? t.words[t.at + 1]! : 0
+  if (!isTable(plan, t.lo, t.hi, level)) return -1
+  const pfn = frameOf(plan, t.lo, t.hi)
+  return t.ownsTable(pfn) ? pfn : -1
+}
+
+/**
+ * Gives back all tables that were taken, deepest first, and those of a level in the order in which they were
+ * taken. Entries of tables that stay are cleared.
+ */
+export function destroy(t: TableTree): void {
+  t.end = 0
+  t.flush.flushTlb(0, t.plan.end)
+  const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
+  for (const [pfn, { entry }] of known) {
+    if (entry >= 0) clearForeign(t, pfn, entry)
+    t.freeTable(pfn)
+  }
+}
+
+/** Clears the entry that points at a table, when it lies in a table of somebody else's. */
+function clearForeign(t: TableTree, pfn: number, entry: number): void {
+  const { format } = t
+  const table = Math.floor(entry / PAGE_SIZE)
+  const record = t.records.get(pfn)
+  if (record === undefined || t.records.has(table)) return
+  const index = (entry % PAGE_SIZE) / format.entryBytes
+  if (pointTo(t, table, record.level - 1, index) === pfn) t.put(0, 0)
+}

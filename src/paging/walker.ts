@@ -1,0 +1,208 @@
+/**
+ * The walk through page tables that a processor makes, and nothing else: from an address to a frame and
+ * to the rights that all entries together leave.
+ *
+ * What the bits of an entry mean is asked once for each pattern and remembered, so a walk is a few loads and
+ * comparisons a level. The pattern is the entry without its frame number; in a large leaf, with the
+ * part of the number that must be 0.
+ *
+ * Source: spec/vmalloc.md §13.
+ */
+
+import { PAGE_SIZE } from '../base/units'
+import type { FrameSource } from '../page/frameSource'
+import { type AccessRights, RIGHTS_ALL, RIGHTS_USER_PAGE, settle } from './accessRights'
+import type { PageTableFormat } from './format'
+import { FramePlaces } from './framePlaces'
+
+/** log2 of the patterns remembered for the tables, and for the leaves, of a level. */
+const MEMO_SHIFT = 4
+const MEMO_MASK = 15
+/** Addresses are split here, so that both parts are small integers. */
+const SPLIT = 1073741824
+const SPLIT_MASK = 1073741823
+const SPLIT_SHIFT = 30
+
+/** Page tables, as far as a walk needs them. */
+export interface WalkedTables {
+  readonly frames: FrameSource
+  readonly format: PageTableFormat
+  /** Frame of the top table. */
+  readonly root: number
+  /** Frame of the upper half's top table. */
+  readonly highRoot: number
+}
+
+/** Walks tables without any message about what is wrong. */
+export class Walker {
+  /** What the last {@link find} that found a frame says of it: RIGHTS_ bits. */
+  rights = 0
+  /** Words of memory at the last {@link renew}. */
+  words: Int32Array
+  /** Places of frames that are tables. */
+  readonly places: FramePlaces
+  readonly last: number
+  /** 32-bit words of an entry: 1 or 2. */
+  readonly entryWords: number
+  private readonly tables: WalkedTables
+  private readonly format: PageTableFormat
+  private readonly access: AccessRights
+  /** One more than the highest address, and the first of the upper half. */
+  private limit: number
+  private readonly middle: number
+  private readonly shifts: Int32Array
+  private readonly indexMasks: Int32Array
+  private readonly pfnShift: number
+  private readonly lowMask: number
+  private readonly highMask: number
+  /** Value of bit 0 of the high half in a frame number. */
+  private readonly highUnit: number
+  private readonly leafMask: number
+  private readonly leafNone: number
+  /** By level: bits of a large leaf that are no part of its frame number. */
+  private readonly largeLow: Int32Array
+  private readonly largeHigh: Int32Array
+  /** The same for all other entries. */
+  private readonly smallLow: number
+  private readonly smallHigh: number
+  /**
+   * Patterns and what they mean, in slots of four words: low half, high half, rights, nothing. Slots of
+   * a level's tables, then of its leaves, by a hash.
+   */
+  private readonly memo: Int32Array
+
+  constructor(tables: WalkedTables, access: AccessRights) {
+    const { format, frames } = tables
+    const { levels } = format
+    this.tables = tables
+    this.format = format
+    this.access = access
+    this.places = new FramePlaces(frames)
+    this.words = this.places.allWords()
+    this.last = levels.length - 1
+    this.entryWords = format.entryBytes / 4
+    this.limit = 2 ** format.vaBits
+    this.middle = this.limit / 2
+    this.shifts = Int32Array.from(levels, ({ shift }) => shift)
+    this.indexMasks = Int32Array.from(levels, ({ bits }) => 2 ** bits - 1)
+    this.pfnShift = format.pfnShift
+    this.lowMask = format.pfnLowMask | 0
+    this.highMask = format.pfnHighMask | 0
+    this.highUnit = 2 ** (32 - format.pfnShift)
+    this.leafMask = format.leafMask
+    this.leafNone = format.leafNone
+    this.largeLow = Int32Array.from(levels, ({ shift }) => ~this.lowMask | this.alignment(shift))
+    this.largeHigh = Int32Array.from(
+      levels,
+      ({ shift }) => ~this.highMask | Math.floor(this.alignmentBits(shift) / 2 ** 32),
+    )
+    this.smallLow = ~this.lowMask
+    this.smallHigh = ~this.highMask
+    this.memo = new Int32Array((levels.length << (MEMO_SHIFT + 1)) * 4)
+  }
+
+  /** Whether {@link close} was called. */
+  get closed(): boolean {
+    return this.limit < 0
+  }
+
+  /** From now on there is nothing to be found. */
+  close(): void {
+    this.limit = -1
+  }
+
+  /** Takes notice of memory that has grown. Until then walks through it find nothing. */
+  renew(): void {
+    this.words = this.places.allWords()
+  }
+
+  /**
+   * Frame behind an address, its rights in {@link rights}; -1 when there is none, or something would have to
+   * be marked in the entries for any access. Frame numbers below 2^31 never leave small integers (measured).
+   */
+  find(address: number): number {
+    const high = (address / SPLIT) | 0
+    const low = address & SPLIT_MASK
+    // Not so for negative numbers, fractions and NaN.
+    if (high * SPLIT + low !== address || address >= this.limit) return -1
+    const { words, shifts, indexMasks, last, places, memo } = this
+    const wide = this.entryWords === 2
+    let pfn = address < this.middle ? this.tables.root : this.tables.highRoot
+    let rights = RIGHTS_ALL
+    for (let level = 0; level <= last; level++) {
+      const table = places.of(pfn)
+      if (table < 0) return -1
+      const shift = shifts[level]!
+      const number =
+        shift < SPLIT_SHIFT
+          ? (high << (SPLIT_SHIFT - shift)) | (low >>> shift)
+          : high >>> (shift - SPLIT_SHIFT)
+      const index = number & indexMasks[level]!
+      const at = wide ? table + 2 * index : table + index
+      const lo = words[at]!
+      if ((lo & 1) === 0) return -1
+      const hi = wide ? words[at + 1]! : 0
+      const leaf = level === last || (lo & this.leafMask) !== this.leafNone
+      const large = leaf && level !== last
+      const patternLow = lo & (large ? this.largeLow[level]! : this.smallLow)
+      const patternHigh = hi & (large ? this.largeHigh[level]! : this.smallHigh)
+      const hash =
+        (patternLow >>> 1) ^ (patternLow >>> 5) ^ (patternHigh >>> 21) ^ (patternHigh >>> 28)
+      const slot = ((hash & MEMO_MASK) | (((level << 1) | (leaf ? 1 : 0)) << MEMO_SHIFT)) << 2
+      // An entry with bit 0 set never looks like a slot that nothing is in.
+      if (memo[slot] !== patternLow || memo[slot + 1] !== patternHigh) {
+        memo[slot] = patternLow
+        memo[slot + 1] = patternHigh
+        memo[slot + 2] = this.decode(lo, hi, level, leaf)
+      }
+      rights &= memo[slot + 2]!
+      if (rights === 0) return -1
+      pfn = (lo & this.lowMask) >>> this.pfnShift
+      const pfnHigh = hi & this.highMask
+      if (pfnHigh !== 0) pfn += pfnHigh * this.highUnit
+      if (leaf) {
+        this.rights = rights < RIGHTS_USER_PAGE ? rights : settle(rights)
+        return large ? this.inLarge(pfn, level, address) : pfn
+      }
+    }
+    return -1
+  }
+
+  /** Index of an address into a table of a level. */
+  indexAt(address: number, level: number): number {
+    return Math.floor(address / 2 ** this.shifts[level]!) % (this.indexMasks[level]! + 1)
+  }
+
+  /** Frame number of an entry as it stands. */
+  pfnOf(lo: number, hi: number): number {
+    return ((lo & this.lowMask) >>> this.pfnShift) + (hi & this.highMask) * this.highUnit
+  }
+
+  /** Frame of the top table for an address. */
+  rootFor(address: number): number {
+    return address >= this.middle ? this.tables.highRoot : this.tables.root
+  }
+
+  /** Frame of an address in a large leaf of a level. */
+  inLarge(pfn: number, level: number, address: number): number {
+    const pages = 2 ** (this.shifts[level]! - 12)
+    const page = Math.floor(address / PAGE_SIZE) % pages
+    return pfn - (pfn % pages) + page
+  }
+
+  /** What an entry leaves of all rights without marking anything; 0 for one that is malformed. */
+  private decode(lo: number, hi: number, level: number, leaf: boolean): number {
+    if (this.format.kindOf(lo, hi, level) !== (leaf ? 'leaf' : 'table')) return 0
+    if (leaf) return this.access.unmarked(this.access.ofLeaf(lo, hi, level), lo, hi)
+    return this.access.tableUnmarked(lo, level) ? 0 : this.access.ofTable(lo, hi, level)
+  }
+
+  /** The bits of a leaf's frame number that are 0 at a level with a shift, from bit 0 of the entry on. */
+  private alignmentBits(shift: number): number {
+    return (2 ** (shift - 12) - 1) * 2 ** this.pfnShift
+  }
+
+  private alignment(shift: number): number {
+    return this.alignmentBits(shift) | 0
+  }
+}
