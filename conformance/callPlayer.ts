@@ -10,6 +10,7 @@ import {
   freePagesExact,
   loadZones,
   nodeState,
+  PAGE_SIZE,
   type Pfn,
   slabOptions,
   splitPage,
@@ -26,6 +27,7 @@ import {
 } from './outcome'
 import { type Answer, gfp, num, type Row } from './row'
 import { isSlabCall, SlabPlayer } from './slabCalls'
+import { isVmallocCall, VmallocPlayer } from './vmallocCalls'
 
 export type { Row } from './row'
 
@@ -35,6 +37,9 @@ interface Held {
   /** Order for `free_pages`, bytes for `free_pages_exact`. */
   readonly size: number
 }
+
+/** One more than any frame of a recording: addresses above are virtual. */
+const MAX_PFN = 2 ** 28
 
 type Handler = (player: Player, row: Row) => Answer
 
@@ -92,7 +97,11 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     player.pages.drainLocalPages()
     return {}
   },
-  node_state: (player, row) => ({ zones: nodeState(player.pages, num(row, 'node')) }),
+  node_state: (player, row) => {
+    const node = num(row, 'node')
+    // Others than those that the recording starts with are the kernel's own, and not described.
+    return player.nodes.has(node) ? { zones: nodeState(player.pages, node) } : {}
+  },
 }
 
 /**
@@ -105,8 +114,8 @@ export function playCalls(rows: readonly Row[], start?: readonly ZoneState[]): O
   if (unknown !== undefined) {
     return skippedOutcome(`has ${unknown.call} calls, which the library lacks so far`, body.length)
   }
-  const slabs = body.some((row) => isSlabCall(String(row.call)))
-  const recorded = body.map(recordedState).find((zones) => zones !== null)
+  const slabs = body.some(({ call }) => isSlabCall(String(call)) || isVmallocCall(String(call)))
+  const recorded = startState(body)
   const zones = start ?? recorded ?? (slabs ? PRISTINE_NODE : null)
   if (zones === null) return skippedOutcome('has no node_state to start from', body.length)
   const header = rows[0] ?? {}
@@ -129,23 +138,37 @@ function optionsOf(args: string): SlabMachineOptions {
   return { merge, ...(slubDebug === undefined ? {} : { debug: { boot: slubDebug } }) }
 }
 
+/** The first state that is told, unless something has been handed out by then. */
+function startState(rows: readonly Row[]): readonly ZoneState[] | null {
+  const first = rows.find((row) => row.call === 'node_state' || 'slot' in row || 'slots' in row)
+  return recordedState(first)
+}
+
 function isKnown(call: string): boolean {
-  return call === 'label' || Object.hasOwn(HANDLERS, call) || isSlabCall(call)
+  const known = Object.hasOwn(HANDLERS, call) || isSlabCall(call) || isVmallocCall(call)
+  return call === 'label' || known
 }
 
 class Player {
   readonly pages: BuddyAllocator
+  /** Nodes that the recording describes. */
+  readonly nodes: ReadonlySet<number>
   private readonly slabs: SlabPlayer | null
+  private readonly vmalloc: VmallocPlayer | null
   private readonly slots = new Map<number, Held>()
 
   /** Plays on a machine of the zones; one with a slab layer when `slabs`. */
   constructor(
-    zones: readonly ZoneState[],
+    private readonly zones: readonly ZoneState[],
     cpus: number,
     slabs: boolean,
     options: SlabMachineOptions,
   ) {
-    this.slabs = slabs ? new SlabPlayer(slabMachine(zones, cpus, options)) : null
+    this.nodes = new Set(zones.map(({ node }) => node))
+    const machine = slabs ? slabMachine(zones, cpus, options) : null
+    const pageOf = (slot: number) => this.slots.get(slot)?.pfn
+    this.slabs = machine === null ? null : new SlabPlayer(machine)
+    this.vmalloc = machine === null ? null : new VmallocPlayer(machine.vm, pageOf)
     this.pages = this.slabs?.machine.pages ?? loadZones(zones, { cpus })
   }
 
@@ -167,12 +190,23 @@ class Player {
       foldCounters(this.pages)
       if (row.call === 'label') return this.slabs?.label(row) ?? null
       const handler = HANDLERS[String(row.call)]
-      const answer = handler?.(this, row) ?? this.slabs?.play(row) ?? {}
+      const own = handler?.(this, row)
+      const answer = own ?? this.vmalloc?.play(row) ?? this.slabs?.play(row) ?? {}
+      if (this.isElsewhere(answer.address) && this.isElsewhere(row.address)) delete answer.address
       const recorded = Object.fromEntries(Object.keys(answer).map((field) => [field, row[field]]))
       return firstDifference(answer, recorded)
     } catch (error) {
       return `expected an answer, got ${error}`
     }
+  }
+
+  /** Whether a physical address is one of memory that the recording does not describe. */
+  private isElsewhere(address: unknown): boolean {
+    const pfn = typeof address === 'string' ? Math.floor(Number(address) / PAGE_SIZE) : 0
+    const described = this.zones.some(
+      ({ startPfn, spanned }) => pfn >= startPfn && pfn < startPfn + spanned,
+    )
+    return pfn > 0 && pfn < MAX_PFN && !described
   }
 }
 

@@ -3,6 +3,7 @@
 import {
   type BuddyAllocator,
   Kmalloc,
+  kernelLog,
   LAYOUT_X86_64,
   loadZones,
   PAGE_SIZE,
@@ -15,6 +16,8 @@ import {
   slabLog,
   slabNodeOnline,
   slubDebug,
+  Vmalloc,
+  vmallocLog,
   type ZoneState,
 } from 'kmem'
 
@@ -26,12 +29,16 @@ const NODE_0_PAGES = 65536
 /** Those of them that are in use. */
 const NODE_0_USED = 32768
 
+/** Areas and the like that a recording has at a time, at most. */
+const MAX_RECORDS = 65536
+
 /** A machine that plays calls of the slab layer. */
 export interface SlabMachine {
   readonly pages: BuddyAllocator
   readonly slabs: SlabAllocator
   readonly heap: Kmalloc
   readonly debug: SlubDebug
+  readonly vm: Vmalloc
   /** Lines that were logged since the last look. */
   log(): string[]
 }
@@ -59,11 +66,16 @@ export function slabMachine(
   const ram = new PhysicalMemory({
     map: [nodeRange(0, 0, NODE_0_PAGES * PAGE_SIZE), ...zones.map(zoneRange)],
   })
-  const pages = loadZones([zone(0, 'DMA32', 0, NODE_0_PAGES, NODE_0_USED), ...zones], { cpus, ram })
   let lines: string[] = []
   const write = (line: string): void => {
     lines.push(line)
   }
+  // All that a recording logs happened within the seconds of the limit of reports.
+  const pages = loadZones([zone(0, 'DMA32', 0, NODE_0_PAGES, NODE_0_USED), ...zones], {
+    cpus,
+    ram,
+    log: kernelLog(write, { clock: () => 0 }),
+  })
   const debug = slubDebug({ onBug: 'continue', log: write, ...options.debug })
   const slabs = new SlabAllocator(pages, {
     layout: LAYOUT_X86_64,
@@ -75,13 +87,18 @@ export function slabMachine(
   })
   slabs.context.caller = 'run_line'
   const heap = new Kmalloc(slabs)
+  const vm = new Vmalloc(pages, {
+    heap,
+    log: vmallocLog(write, { layout: LAYOUT_X86_64 }),
+    maxRecords: MAX_RECORDS,
+  })
   for (const node of new Set(zones.map(({ node }) => node))) slabNodeOnline(slabs, node)
   const log = (): string[] => {
     const taken = lines
     lines = []
     return taken
   }
-  return { pages, slabs, heap, debug, log }
+  return { pages, slabs, heap, debug, vm, log }
 }
 
 /** A zone of free blocks, the first `used` frames apart: those are in use. */

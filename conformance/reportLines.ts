@@ -13,7 +13,10 @@ const ENVIRONMENT = new RegExp(
 export function maskLines(lines: readonly string[]): string[] {
   // A log of one empty line means no output.
   if (lines.length === 1 && lines[0] === '') return []
-  return lines.filter((line) => !ENVIRONMENT.test(line)).map(maskLine)
+  // What memory there is on the recording kernel's own node is not described.
+  const memory = lines.indexOf('Mem-Info:')
+  const told = memory < 0 ? lines : lines.slice(0, memory)
+  return told.filter((line) => !ENVIRONMENT.test(line)).map(maskLine)
 }
 
 /**
@@ -22,6 +25,7 @@ export function maskLines(lines: readonly string[]): string[] {
  */
 function maskLine(line: string): string {
   return line
+    .replace(/^\S+: (page allocation failure|vmalloc error)/, 'TASK: $1')
     .replace(/run_line(\+\S+)?/, 'CALLER')
     .replace(/(Allocated|Freed) in 0x\S+/, '$1 in OVERWRITTEN')
     .replace(/ age=\d+ /, ' age=# ')

@@ -5,7 +5,30 @@
 
 export { InvalidArgument, KernelBug, OutOfMemory } from './base/errors'
 export { type FaultAttr, parseFaultAttr } from './base/faultAttr'
-export { LAYOUT_FLAT, LAYOUT_X86_64, type Layout } from './base/layout'
+export {
+  fullAddress,
+  LAYOUT_FLAT,
+  LAYOUT_X86_64,
+  type Layout,
+  vmallocTotalKib,
+} from './base/layout'
+export {
+  type I386Layout,
+  type I386LayoutOptions,
+  isI386Layout,
+  layoutI386,
+} from './base/layoutI386'
+export {
+  type Arm64LayoutOptions,
+  LAYOUT_ARM64,
+  LAYOUT_SV39,
+  LAYOUT_SV48,
+  type LayoutShift,
+  layoutArm64,
+  layoutRiscv,
+  type RiscvLayoutOptions,
+  shiftLayout,
+} from './base/layouts'
 export type { Log } from './base/log'
 export {
   GiB,
@@ -63,6 +86,7 @@ export {
   freePagesExact,
   splitPage,
 } from './buddy/exactPages'
+export { type Frames, frameSource } from './buddy/frameSource'
 export { freePagesList } from './buddy/freeList'
 export { type KernelLogOptions, kernelLog } from './buddy/kernelLog'
 export { runKswapd } from './buddy/kswapd'
@@ -104,6 +128,8 @@ export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDe
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
+export { VMAP_INVARIANTS, type VmapInvariantId, type VmapViolation } from './debug/vmapInvariants'
+export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'
 export {
@@ -116,6 +142,41 @@ export {
   MIGRATETYPE_NAMES,
 } from './page/migratetype'
 export type { ByteRam, PageSource, Running } from './page/pageSource'
+export type { AccessMode } from './paging/accessMode'
+export { AddressSpace, type UsedPages } from './paging/addressSpace'
+export { ARM64, ARM64_39, type Arm64FormatOptions, arm64Format } from './paging/arm64Format'
+export { type FlushOps, noFlush } from './paging/flushOps'
+export * from './paging/format'
+export {
+  ACCESS_EXECUTE,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  type FaultDetails,
+  PageFault,
+} from './paging/pageFault'
+export { PageTables } from './paging/pageTables'
+export {
+  type RiscvFormat,
+  type RiscvFormatOptions,
+  riscvFormat,
+  SV39,
+  SV48,
+  SV57,
+  satp,
+} from './paging/riscvFormat'
+export type { AddressSpaceOptions } from './paging/spaceOptions'
+export type { SpaceMapping } from './paging/spaceScan'
+export type { TranslatorOptions } from './paging/translator'
+export { VirtualMemory, type VirtualMemoryOptions } from './paging/virtualMemory'
+export {
+  I386,
+  I386_PAE,
+  X86_64,
+  X86_64_LA57,
+  X86_64_PAT,
+  type X86FormatOptions,
+  x86Format,
+} from './paging/x86Format'
 export { type BuddyinfoZone, formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
 export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
@@ -127,6 +188,7 @@ export {
   memoryPicture,
   memoryPicturePair,
 } from './proc/memoryPicture'
+export { formatPageTables, type PageTableDumpOptions } from './proc/pageTableDump'
 export {
   formatPagetypeinfo,
   type PagetypeBlocks,
@@ -152,6 +214,14 @@ export { formatSlabWorkload, type SlabWorkloadKernel } from './proc/slabWorkload
 export type { Difference, Inferred, ReplayResult } from './proc/traceCompare'
 export { type TracedSlabs, tracedSlabs } from './proc/tracedSlabs'
 export { formatUnreclaimableSlabs } from './proc/unreclaimableSlabs'
+export {
+  formatVmallocInfo,
+  formatVmallocMeminfo,
+  parseVmallocInfo,
+  type VmallocInfoOptions,
+  type VmallocInfoRow,
+} from './proc/vmallocinfo'
+export { type VmallocLogOptions, vmallocLog } from './proc/vmallocLog'
 export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
 export {
   formatZoneinfo,
@@ -256,6 +326,72 @@ export { SlabAllocator } from './slab/slabAllocator'
 export { SlabCache, type SlabCacheOptions } from './slab/slabCache'
 export type { PageTrace } from './state/trace'
 export { noPageTrace } from './state/trace'
+export {
+  formatAddress,
+  isVmallocAddr,
+  isVmallocOrModuleAddr,
+  offsetInPage,
+  pageAlign,
+  pageAlignDown,
+  pageStructAddress,
+  parseAddress,
+  pfnToVirt,
+  physToVirt,
+  virtAddrValid,
+  virtToPfn,
+  virtToPhys,
+} from './vmalloc/addresses'
+export {
+  type DirectMapCounts,
+  type DirectMapRange,
+  directMapCounts,
+  mapDirectMap,
+} from './vmalloc/directMapping'
+export { clearFixmap, FIX_VSYSCALL, fixToVirt, setFixmap, virtToFix } from './vmalloc/fixmap'
+export * from './vmalloc/flags'
+export { type IoCache, ioremap, iounmap } from './vmalloc/ioremap'
+export { readKernelMemory, writeKernelMemory } from './vmalloc/kernelBytes'
+export { highmemZones, Kmap, type KmapOptions } from './vmalloc/kmap'
+export { kvcalloc, kvfree, kvmalloc, kvmallocArray, kvrealloc, kvzalloc } from './vmalloc/kvmalloc'
+export { type PcpuVmAreas, pcpuFreeVmAreas, pcpuGetVmAreas } from './vmalloc/pcpuAreas'
+export { remapVmallocRange, type UserRange } from './vmalloc/remap'
+export {
+  findVmAreaAt,
+  freeVmArea,
+  getVmAreaNode,
+  holdDrainWork,
+  isVmAreaHugepages,
+  purgeVmapAreas,
+  registerVmapPurgeNotifier,
+  runDeferredFrees,
+  runDrainWork,
+  setVmallocCaller,
+  setVmFlushResetPerms,
+  unregisterVmapPurgeNotifier,
+  type VmArea,
+  type VmAreaOptions,
+  vfreeAtomic,
+  vmAreaPages,
+  vmAreas,
+  vmallocDumpObj,
+  vmallocNrPages,
+  vmapLazyPages,
+} from './vmalloc/vmAreas'
+export { Vmalloc, type VmallocRange } from './vmalloc/vmalloc'
+export type { PurgeNotifier } from './vmalloc/vmallocContext'
+export type { VmallocLogOps } from './vmalloc/vmallocLogOps'
+export type { VmallocOptions } from './vmalloc/vmallocOptions'
+export { loadVmallocState, vmallocState } from './vmalloc/vmallocState'
+export { vmap, vmapPfn } from './vmalloc/vmap'
+export { vmMapRam, vmUnmapAliases, vmUnmapRam } from './vmalloc/vmapRam'
+export {
+  type VmapRange,
+  VmapSpace,
+  type VmapSpaceArea,
+  type VmapSpaceOptions,
+} from './vmalloc/vmapSpace'
+export type { AreaBounds, FreeAreaNode, VmapState } from './vmalloc/vmapState'
+export { vread, vwrite } from './vmalloc/vread'
 export type { KernelImage } from './zone/bootLog'
 export { type MovableMemory, movableMemory, parseMemSize } from './zone/movableCore'
 export {

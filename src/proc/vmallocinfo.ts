@@ -1,0 +1,184 @@
+/**
+ * `/proc/vmallocinfo`, written and read; and the vmalloc lines of `/proc/meminfo`.
+ *
+ * Source: spec/vmalloc.md §12.
+ */
+
+import { InvalidArgument } from '../base/errors'
+import { vmallocTotalKib } from '../base/layout'
+import {
+  AREA_END,
+  AREA_NEXT,
+  AREA_START,
+  AREA_VM,
+  TREE_BUSY,
+  TREE_PURGE,
+  VM_CALLER,
+  VM_FLAGS,
+  VM_NR_PAGES,
+  VM_PAGE_ORDER,
+  VM_PAGES,
+  VM_PHYS,
+  VM_SIZE,
+  VMAP_NR_PAGES,
+} from '../state/vmapSchema'
+import { formatAddress, isVmallocAddr } from '../vmalloc/addresses'
+import { callerName } from '../vmalloc/callers'
+import {
+  VM_ALLOC,
+  VM_DMA_COHERENT,
+  VM_IOREMAP,
+  VM_MAP,
+  VM_UNINITIALIZED,
+  VM_USERMAP,
+} from '../vmalloc/flags'
+import { readPageArray } from '../vmalloc/pageArray'
+import type { Vmalloc } from '../vmalloc/vmalloc'
+import type { VmallocContext } from '../vmalloc/vmallocContext'
+import { firstArea } from '../vmalloc/vmapTree'
+
+/** Options of {@link formatVmallocInfo}. */
+export interface VmallocInfoOptions {
+  /** Whether addresses are printed, or zeros as for a reader who may not see them (`kptr_restrict`). */
+  readonly addresses?: boolean
+}
+
+/** What a line of vmallocinfo tells. */
+export interface VmallocInfoRow {
+  /** First address, as its hexadecimal digits tell it. */
+  readonly start: bigint
+  /** One more than the last address. */
+  readonly end: bigint
+  /** Bytes, guard page included. */
+  readonly size: number
+  /** 'area'; 'vm_map_ram' for one without a vm_struct; 'unpurged' for one that waits for a purge. */
+  readonly kind: 'area' | 'vm_map_ram' | 'unpurged'
+  /** Who asked for it; '' when nobody is named. */
+  readonly caller: string
+  /** Pages that belong to it. */
+  readonly pages: number
+  /** Physical address of I/O memory; 0 for none. */
+  readonly phys: number
+  /** What it is for: the words `ioremap`, `vmalloc`, `vmap`, `user`, `dma-coherent`, `vpages`. */
+  readonly words: readonly string[]
+  /** Pages by node. */
+  readonly nodes: Readonly<Record<number, number>>
+}
+
+const FLAG_WORDS: readonly (readonly [number, string])[] = [
+  [VM_IOREMAP, 'ioremap'],
+  [VM_ALLOC, 'vmalloc'],
+  [VM_MAP, 'vmap'],
+  [VM_USERMAP, 'user'],
+  [VM_DMA_COHERENT, 'dma-coherent'],
+]
+const WORDS = ['ioremap', 'vmalloc', 'vmap', 'user', 'dma-coherent', 'vpages']
+const LINE = /^0x([0-9a-f]+)-0x([0-9a-f]+) +([0-9]+)(?: (.*))?$/
+
+/** The text of `/proc/vmallocinfo`: areas in use, then those that wait for a purge, by address. */
+export function formatVmallocInfo(vm: Vmalloc, options: VmallocInfoOptions = {}): string {
+  const c = vm.context
+  const { words, numbers } = c.space
+  const shown = options.addresses !== false
+  const lines: string[] = []
+  const range = (start: number, size: number): string => {
+    const digits = (address: number) => formatAddress(c.layout, shown ? address : 0)
+    return `0x${digits(start)}-0x${digits(start + size)} ${String(size).padStart(7)}`
+  }
+  const sizeOf = (area: number) =>
+    numbers[(area + AREA_END) >> 1]! - numbers[(area + AREA_START) >> 1]!
+  for (let area = firstArea(c.space, TREE_BUSY); area !== 0; area = words[area + AREA_NEXT]!) {
+    const start = numbers[(area + AREA_START) >> 1]!
+    const record = words[area + AREA_VM]!
+    if (record === 0) lines.push(`${range(start, sizeOf(area))} vm_map_ram`)
+    else lines.push(range(start, numbers[(record + VM_SIZE) >> 1]!) + describe(c, record))
+  }
+  if (lines.length === 0) return ''
+  for (let area = firstArea(c.space, TREE_PURGE); area !== 0; area = words[area + AREA_NEXT]!) {
+    lines.push(`${range(numbers[(area + AREA_START) >> 1]!, sizeOf(area))} unpurged vm_area`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** What a line says of an area besides its addresses. */
+function describe(c: VmallocContext, vm: number): string {
+  const { words, numbers } = c.space
+  const caller = callerName(words, words[vm + VM_CALLER]!)
+  const count = words[vm + VM_NR_PAGES]!
+  const phys = numbers[(vm + VM_PHYS) >> 1]!
+  const array = numbers[(vm + VM_PAGES) >> 1]!
+  const flags = words[vm + VM_FLAGS]!
+  const parts: string[] = []
+  if (caller !== '') parts.push(caller)
+  if (count !== 0) parts.push(`pages=${count}`)
+  if (phys !== 0) {
+    parts.push(`phys=0x${phys.toString(16).padStart(c.layout.pointerBytes * 2, '0')}`)
+  }
+  for (const [flag, word] of FLAG_WORDS) if ((flags & flag) !== 0) parts.push(word)
+  if (isVmallocAddr(c.layout, array)) parts.push('vpages')
+  if ((flags & VM_UNINITIALIZED) === 0 && count !== 0 && array !== 0) {
+    parts.push(...nodeCounts(c, readPageArray(c, array, count), words[vm + VM_PAGE_ORDER]!))
+  }
+  return parts.map((part) => ` ${part}`).join('')
+}
+
+/** Pages by node: those of a huge block all count where its first page is. */
+function nodeCounts(c: VmallocContext, pfns: readonly number[], order: number): string[] {
+  const counts = new Array<number>(c.frames.nrNodes).fill(0)
+  const step = 1 << order
+  for (let i = 0; i < pfns.length; i += step) counts[c.frames.nodeOf(pfns[i] ?? 0)]! += step
+  return counts.flatMap((count, node) => (count === 0 ? [] : [`N${node}=${count}`]))
+}
+
+/**
+ * Reads a text of `/proc/vmallocinfo`, of any machine.
+ * @throws InvalidArgument naming the first line that is not one.
+ */
+export function parseVmallocInfo(text: string): VmallocInfoRow[] {
+  if (typeof text !== 'string') throw new InvalidArgument('text', text, 'a string')
+  return text.split('\n').flatMap((line, i) => (line === '' ? [] : [parseLine(line, i + 1)]))
+}
+
+function parseLine(line: string, number: number): VmallocInfoRow {
+  const [, start, end, size, rest = ''] = LINE.exec(line) ?? []
+  const bad = () => new InvalidArgument(`line ${number}`, line, 'a line of vmallocinfo')
+  if (start === undefined || end === undefined) throw bad()
+  const row = {
+    start: BigInt(`0x${start}`),
+    end: BigInt(`0x${end}`),
+    size: Number(size),
+    caller: '',
+    pages: 0,
+    phys: 0,
+    words: [] as string[],
+    nodes: {} as Record<number, number>,
+  }
+  if (!Number.isSafeInteger(row.size)) throw bad()
+  if (rest === 'vm_map_ram') return { ...row, kind: 'vm_map_ram' }
+  if (rest === 'unpurged vm_area') return { ...row, kind: 'unpurged' }
+  for (const [i, part] of rest.split(' ').entries()) {
+    const [, key, value] = /^(pages|phys|N[0-9]+)=((?:0x)?[0-9a-f]+)$/.exec(part) ?? []
+    if (key === 'pages') row.pages = Number(value)
+    else if (key === 'phys') row.phys = Number(value)
+    else if (key !== undefined) row.nodes[Number(key.slice(1))] = Number(value)
+    else if (WORDS.includes(part)) row.words.push(part)
+    // The name of a module follows that of its function.
+    else if (i === 0) row.caller = part
+    else if (i === 1 && part.startsWith('[')) row.caller += ` ${part}`
+    else if (part !== '') throw bad()
+  }
+  return { ...row, kind: 'area' }
+}
+
+/** The three lines of vmalloc in `/proc/meminfo`. */
+export function formatVmallocMeminfo(vm: Vmalloc): string {
+  const { layout, space } = vm.context
+  const used = space.words[VMAP_NR_PAGES]! * 4
+  const line = (name: string, kib: number) =>
+    `${`${name}:`.padEnd(15)} ${String(kib).padStart(8)} kB\n`
+  return (
+    line('VmallocTotal', vmallocTotalKib(layout)) +
+    line('VmallocUsed', used) +
+    line('VmallocChunk', 0)
+  )
+}
