@@ -2,7 +2,7 @@
  * Compares kmem with its peers and prints the tables, also to `bench/out/latest.md`.
  *
  * `npm run bench`, or `npm run bench -- --quick` for a tenth of the time and figures to match; `-- --objects` or
- * `-- --pages` for that part alone.
+ * `-- --pages` or `-- --virtual` for that part alone.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -18,6 +18,7 @@ import { type PeerKind, peerKinds } from './peers'
 import { measureReplays } from './replay'
 import { aim, count, ratio, show, table } from './table'
 import { compileTlsf } from './tlsf'
+import { measureAccess, measureAreas, measureTables, type VirtualRow } from './virtual'
 
 type Rows = readonly (readonly [Case, Figures])[]
 
@@ -26,8 +27,12 @@ const kmem = await loadKmem()
 if (kmem === null) console.error('dist/ is missing: kmem is left out (npm run build)')
 const newTlsf = await compileTlsf()
 const sections = [`# Benchmarks\n\n${machine()}`]
-if (!process.argv.includes('--objects')) sections.push(...(await pageSections()))
-if (!process.argv.includes('--pages')) sections.push(...(await objectSections()))
+const parts = ['--pages', '--objects', '--virtual']
+const chosen = parts.filter((part) => process.argv.includes(part))
+const wanted = (part: string): boolean => chosen.length === 0 || chosen.includes(part)
+if (wanted('--pages')) sections.push(...(await pageSections()))
+if (wanted('--objects')) sections.push(...(await objectSections()))
+if (wanted('--virtual') && kmem !== null) sections.push(...(await virtualSections(kmem)))
 const text = `${sections.join('\n\n')}\n`
 const out = new URL('./out/', import.meta.url)
 mkdirSync(out, { recursive: true })
@@ -82,6 +87,34 @@ async function objectSections(): Promise<readonly string[]> {
     limitsOf(kinds, 'objects'),
     ...(kmem === null ? [] : [memory(kmem)]),
   ]
+}
+
+async function virtualSections(kmem: Kmem): Promise<readonly string[]> {
+  const areas = await measureAreas(kmem, effort)
+  const tables = await measureTables(kmem, effort)
+  const access = await measureAccess(kmem, effort)
+  return [
+    `## Virtual memory: ns for one\n\n${virtualTable('a tree of objects', areas)}`,
+    `## Page tables: ns for one\n\n${virtualTable(null, tables)}`,
+    `## Loads and stores: ns for one\n\n${virtualTable('DataView', access)}`,
+  ]
+}
+
+function virtualTable(peer: string | null, rows: readonly VirtualRow[]): string {
+  const aims = rows.some(({ most }) => most !== undefined)
+  const header = [
+    'what',
+    'kmem',
+    ...(aims ? ['aim'] : []),
+    ...(peer === null ? [] : [peer, `kmem / ${peer}`]),
+  ]
+  const body = rows.map(({ name, ns, peer: other, most }) => [
+    name,
+    show(ns),
+    ...(aims ? [most === undefined ? '–' : `≤ ${count(most)}`] : []),
+    ...(peer === null ? [] : [show(other), ratio(ns, other)]),
+  ])
+  return table(header, body)
 }
 
 function memory(kmem: Kmem): string {

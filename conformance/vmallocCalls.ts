@@ -165,11 +165,12 @@ export class VmallocPlayer {
 
   /** The first state of a recording is the one to start from; those after it are compared. */
   compareState(row: Row): Answer {
-    if (!this.loaded) {
-      loadVmallocState(this.vm, row.state as VmapState)
-      this.loaded = true
-    }
-    return { state: vmallocState(this.vm) }
+    if (this.loaded) return { state: vmallocState(this.vm) }
+    const start = row.state as VmapState
+    loadVmallocState(this.vm, start)
+    this.loaded = true
+    // Its count is the one that a kernel may be changing while it is read.
+    return { state: { ...vmallocState(this.vm), lazyPages: start.lazyPages } }
   }
 
   /**

@@ -128,6 +128,7 @@ export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDe
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
+export { verifyVmap } from './debug/verifyVmap'
 export { VMAP_INVARIANTS, type VmapInvariantId, type VmapViolation } from './debug/vmapInvariants'
 export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
@@ -341,6 +342,7 @@ export {
   virtToPfn,
   virtToPhys,
 } from './vmalloc/addresses'
+export { type VmallocBootOptions, vmallocOptions } from './vmalloc/bootWords'
 export {
   type DirectMapCounts,
   type DirectMapRange,

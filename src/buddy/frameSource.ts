@@ -4,7 +4,7 @@ import { InvalidArgument } from '../base/errors'
 import type { Pfn } from '../base/units'
 import type { FrameSource } from '../page/frameSource'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
-import { PG_RESERVED } from '../page/pageFlags'
+import { PAGE_FLAGS_CHECK_AT_FREE, PG_RESERVED } from '../page/pageFlags'
 import {
   HEADER_NR_RANGES,
   HEADER_ONLINE_NODES,
@@ -82,7 +82,7 @@ function makeSource(pages: BuddyAllocator): FrameSource {
       return head >= 0 && refs(head) > 0
     },
     isBlock: (pfn, order) =>
-      isFrame(pfn) && refs(pfn) > 0 && flagsOrder(words[pageRecord(pfn) + PAGE_FLAGS]!) === order,
+      isFrame(pfn) && refs(pfn) > 0 && isFreeable(words[pageRecord(pfn) + PAGE_FLAGS]!, order),
     warnAlloc: (gfp, message) => c.log.warnAlloc?.(c, gfp, message),
     inContext: (bits, body) => inContext(pages, bits, body),
     getPage: (pfn) => getPage(pages, pfn as Pfn),
@@ -96,6 +96,11 @@ function makeSource(pages: BuddyAllocator): FrameSource {
       return false
     },
   }
+}
+
+/** Whether the flags are those of a block of `order` that may be freed: a slab may not, nor a reserved page. */
+function isFreeable(flags: number, order: number): boolean {
+  return (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0 && flagsOrder(flags) === order
 }
 
 function inRanges(words: Int32Array, pfn: number): boolean {

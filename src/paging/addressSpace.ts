@@ -25,7 +25,7 @@ import { type AddressSpaceOptions, makeTables } from './spaceOptions'
 import { type SpaceMapping, SpaceScan } from './spaceScan'
 import { MAP_NO_MEMORY, MAP_OK } from './tableTree'
 import type { PageWalk } from './tableWalk'
-import { flushing } from './translator'
+import { flushing } from './tlb'
 import { VirtualMemory } from './virtualMemory'
 
 const MAX_PAGES = 1099511627776

@@ -29,7 +29,10 @@ export class KernelHalf {
     this.places = new FramePlaces(tables.frames)
   }
 
-  /** @throws InvalidArgument for tables that cannot be shared, or not from there on. */
+  /**
+   * @throws InvalidArgument for tables that cannot be shared, or not from there on.
+   * @throws KernelBug for tables that were destroyed.
+   */
   static check(
     frames: FrameSource,
     format: PageTableFormat,
@@ -48,13 +51,13 @@ export class KernelHalf {
     if (format.twoRoots && first !== defaultStart(format)) {
       throw new InvalidArgument('kernelStart', first, 'left out: the format has two top tables')
     }
+    checkAlive(kernel, first)
   }
 
   /** Copies the kernel's entries of the top table. Flushes the part when one that was there has changed. */
   sync(): void {
     const { tables, kernel, places, start } = this
-    // Throws when the kernel's tables are gone.
-    kernel.pfnAt(start)
+    checkAlive(kernel, start)
     const { format } = tables
     if (format.twoRoots) return
     const words = places.allWords()
@@ -76,6 +79,11 @@ export class KernelHalf {
     if (ram.tracksDirty) ram.markDirty(tables.root * PAGE_SIZE + first * 4, (behind - first) * 4)
     if (stale) tables.flush.flushTlb(start, 2 ** format.vaBits)
   }
+}
+
+/** @throws KernelBug when the tables were destroyed. */
+function checkAlive(kernel: PageTables, address: number): void {
+  kernel.pfnAt(address)
 }
 
 function defaultStart(format: PageTableFormat): number {

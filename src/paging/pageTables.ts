@@ -33,7 +33,7 @@ import {
 } from './tableChecks'
 import { destroy, freeEmptyTables } from './tableFree'
 import { mapPages, mapRange, populate, unmapRange } from './tableMap'
-import { frameOf, HIGH_SHIFT, HIGH_UNIT, leafFrame } from './tablePlan'
+import { frameOf, HIGH_UNIT, leafFrame } from './tablePlan'
 import { markUsed, protectRange, splitLeaf, testAndClear } from './tableProtect'
 import { type PageTablesOptions, TableTree } from './tableTree'
 import { forEachLeaf, type LeafVisitor, type PageWalk, walk } from './tableWalk'
@@ -188,28 +188,30 @@ export class PageTables {
     if (!(address >= 0 && address < t.end) || Math.floor(address) !== address) {
       throw badAddress(t.end, address)
     }
-    const { last, stride, shifts, masks, tableLow, tableLowIs, tableHigh, tableHighIs } = plan
+    if (!plan.even) return lookUp(t, address)
+    // Numbers of the plan in locals, and no arrays but memory: half the time of the general way (measured).
     const words = places.allWords()
     const low = (address / PAGE_SIZE) >>> 0
     const high = (address / HIGH_UNIT) >>> 0
+    const { lowMask, pfnShift, highMask, frameUnit } = plan
+    const isLow = plan.tableLowIs[0]!
+    const isHigh = plan.tableHighIs[0]!
+    const testLow = plan.tableLow[0]!
+    const testHigh = plan.tableHigh[0]!
     let base = places.of(address < plan.half ? t.root : t.highRoot)
-    for (let level = 0; ; level++) {
-      const shift = shifts[level]!
-      const part = shift < HIGH_SHIFT ? low >>> (shift - 12) : high >>> (shift - HIGH_SHIFT)
-      const at = base + (part & masks[level]!) * stride
+    for (let shift = plan.topShift; ; shift -= 9) {
+      const index = (shift < 27 ? low >>> shift : high >>> (shift - 27)) & 511
+      const at = base + 2 * index
       const lo = words[at]!
-      const hi = stride === 2 ? words[at + 1]! : 0
-      if (
-        level === last ||
-        (lo & tableLow[level]!) !== tableLowIs[level]! ||
-        (hi & tableHigh[level]!) !== tableHighIs[level]!
-      ) {
-        if (t.format.kindOf(lo, hi, level) !== 'leaf') return -1
-        if (level === last) return frameOf(plan, lo, hi)
-        const pages = Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
-        return leafFrame(plan, lo, hi, level) + pages
+      const hi = words[at + 1]!
+      if (shift === 0) {
+        return t.format.kindOf(lo, hi, plan.last) === 'leaf' ? frameOf(plan, lo, hi) : -1
       }
-      base = places.of(frameOf(plan, lo, hi))
+      // Nothing there, or a large leaf.
+      if ((lo & testLow) !== isLow || (hi & testHigh) !== isHigh) return lookUp(t, address)
+      const above = hi & highMask
+      const below = (lo & lowMask) >>> pfnShift
+      base = places.of(above === 0 ? below : below + above * frameUnit)
       if (base < 0) return -1
     }
   }
@@ -283,4 +285,15 @@ export class PageTables {
     if (this.t.end === 0 && this.t.records.size === 0) throw destroyed()
     destroy(this.t)
   }
+}
+
+/** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
+function lookUp(t: TableTree, address: number): number {
+  const { plan } = t
+  const level = t.seek(address, plan.last)
+  const { lo, hi } = t
+  if (t.format.kindOf(lo, hi, level) !== 'leaf') return -1
+  if (level === plan.last) return frameOf(plan, lo, hi)
+  const pages = Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
+  return leafFrame(plan, lo, hi, level) + pages
 }

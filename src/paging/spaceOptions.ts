@@ -6,7 +6,7 @@ import type { FlushOps } from './flushOps'
 import type { PageTableFormat } from './format'
 import { KernelHalf } from './kernelHalf'
 import { PageTables } from './pageTables'
-import { checkTranslatorOptions } from './translator'
+import { checkTranslatorOptions } from './translatorOptions'
 import type { VirtualMemoryOptions } from './virtualMemory'
 
 const FLUSHES = ['flushTlb', 'flushCacheMap', 'flushCacheUnmap']

@@ -51,6 +51,13 @@ export interface TablePlan {
   readonly tableLowIs: Int32Array
   readonly tableHigh: Int32Array
   readonly tableHighIs: Int32Array
+  /**
+   * Whether tables of all levels have 512 entries of 8 bytes, or the top one fewer, and all pointers to tables are
+   * told by the same bits: those of the arrays' first element.
+   */
+  readonly even: boolean
+  /** Bits of a page number that the top table's index is made of, and all above it: a shift. */
+  readonly topShift: number
   /** Where a leaf has its frame number: large leaves have other bits where small ones have its lowest. */
   readonly leafLow: Int32Array
   readonly leafHigh: Int32Array
@@ -94,18 +101,24 @@ function makePlan(format: PageTableFormat): TablePlan {
     tableLowIs: new Int32Array(last),
     tableHigh: new Int32Array(last),
     tableHighIs: new Int32Array(last),
+    even: false,
+    topShift: (levels[0]?.shift ?? PAGE_SHIFT) - PAGE_SHIFT,
     leafLow: new Int32Array(last + 1),
     leafHigh: new Int32Array(last + 1),
     accessed: changeOf(format, PROT_READ, PROT_ACCESSED),
     dirty: changeOf(format, PROT_READ | PROT_WRITE, PROT_DIRTY),
   }
   for (let level = 0; level < last; level++) findTableBits(format, plan, level)
+  const same = (bits: Int32Array) => bits.every((value) => value === bits[0])
+  const small = levels.every(({ bits }, level) => bits === 9 || (level === 0 && bits < 9))
+  const masks = [plan.tableLow, plan.tableLowIs, plan.tableHigh, plan.tableHighIs]
+  const even = small && plan.stride === 2 && masks.every(same)
   levels.forEach(({ shift }, level) => {
     const lowest = shift - PAGE_SHIFT + pfnShift
     plan.leafLow[level] = lowest < 32 ? plan.lowMask & -(2 ** lowest) : 0
     plan.leafHigh[level] = plan.highMask & (lowest < 32 ? -1 : -(2 ** (lowest - 32)))
   })
-  return plan
+  return { ...plan, even }
 }
 
 /** Asks the format bit by bit which ones tell a pointer to a table from anything else. */

@@ -8,6 +8,7 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
+import type { FlushOps } from './flushOps'
 
 const MAX_ENTRIES = 1048576
 
@@ -26,12 +27,12 @@ export class Tlb {
   readonly size: number
   /** Slots less one: a single empty one with size 0, so that a look-up needs no test. */
   readonly mask: number
-  /** Page number: address / 4096; NaN, which equals nothing, for an empty slot. */
+  /** Address of the page; NaN, which equals nothing, for an empty slot. */
   readonly tags: Float64Array
   /** Frame of the page. */
   readonly frames: Float64Array
-  /** Place of its bytes in all bytes of memory; far below 0 when it is no memory. */
-  readonly places: Float64Array
+  /** Place of its first word in all words of memory; below 0 when it is no memory. */
+  readonly places: Int32Array
   /** RIGHTS_ bits. */
   readonly rights: Int32Array
 
@@ -41,15 +42,15 @@ export class Tlb {
     this.mask = slots - 1
     this.tags = new Float64Array(slots).fill(Number.NaN)
     this.frames = new Float64Array(slots)
-    this.places = new Float64Array(slots)
+    this.places = new Int32Array(slots)
     this.rights = new Int32Array(slots)
   }
 
-  /** Remembers a page in its slot. */
-  set(page: number, frame: number, place: number, rights: number): void {
-    if (this.size === 0) return
+  /** Remembers the page of an address in its slot. */
+  set(address: number, frame: number, place: number, rights: number): void {
+    const page = Math.floor(address / PAGE_SIZE)
     const slot = page & this.mask
-    this.tags[slot] = page
+    this.tags[slot] = page * PAGE_SIZE
     this.frames[slot] = frame
     this.places[slot] = place
     this.rights[slot] = rights
@@ -58,22 +59,32 @@ export class Tlb {
   /** Forgets the pages that have a byte in [start, end), and no others. */
   flush(start: number, end: number): void {
     const first = Math.floor(start / PAGE_SIZE)
-    const last = Math.ceil(end / PAGE_SIZE)
+    const behind = Math.ceil(end / PAGE_SIZE)
     const { tags, mask } = this
-    if (last - first <= mask) {
-      for (let page = first; page < last; page++) {
-        if (tags[page & mask] === page) tags[page & mask] = Number.NaN
+    if (behind - first <= mask) {
+      for (let page = first; page < behind; page++) {
+        if (tags[page & mask] === page * PAGE_SIZE) tags[page & mask] = Number.NaN
       }
       return
     }
+    const lowest = first * PAGE_SIZE
     for (let slot = 0; slot <= mask; slot++) {
-      const page = tags[slot]!
-      if (page >= first && page < last) tags[slot] = Number.NaN
+      const address = tags[slot]!
+      if (address >= lowest && address < end) tags[slot] = Number.NaN
     }
   }
 
   /** Forgets everything. */
   clear(): void {
     this.tags.fill(Number.NaN)
+  }
+}
+
+/** A TLB as a listener. */
+export function flushing(tlb: Tlb): FlushOps {
+  return {
+    flushTlb: (start, end) => tlb.flush(start, end),
+    flushCacheMap() {},
+    flushCacheUnmap() {},
   }
 }

@@ -12,21 +12,23 @@
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
 import type { ByteRam } from '../page/pageSource'
-import { type AccessMode, checkMode, ModeBits } from './accessMode'
-import { AccessRights, architectureOf } from './accessRights'
+import { type AccessMode, ModeBits } from './accessMode'
+import { AccessRights } from './accessRights'
 import { listenToFlushes } from './flushList'
 import type { FlushOps } from './flushOps'
-import type { PageTableFormat } from './format'
 import { FramePlaces } from './framePlaces'
 import type { FaultDetails } from './pageFault'
 import { type PageAccess, SlowWalk } from './slowWalk'
-import { checkTlbSize, Tlb } from './tlb'
+import { flushing, Tlb } from './tlb'
+import { checkTranslatorOptions } from './translatorOptions'
 import { type TypedRam, typedRam } from './typedRam'
 import { checkVirtual } from './virtualRange'
 import { type WalkedTables, Walker } from './walker'
 
-/** Far enough below 0 that no offset into a page makes it 0. */
-const NO_PLACE = -1048576
+/** A word so far below 0 that no offset into a page makes it 0. */
+const NO_PLACE = -4096
+/** Places from here on are no small integers: such memory takes the slow path. */
+const WORDS_LIMIT = 2147483648
 const OFFSET_MASK = 4095
 const ADDRESSES_32_BIT = 4294967296
 
@@ -67,6 +69,12 @@ export class Translator {
   /** By access: rights of which one must be there. */
   private readonly need: Int32Array
   private readonly stopListening: () => void
+  // The columns of the TLB: the hot path reads them without another hop.
+  private readonly hasTlb: boolean
+  private readonly tlbMask: number
+  private readonly tlbTags: Float64Array
+  private readonly tlbPlaces: Int32Array
+  private readonly tlbRights: Int32Array
 
   constructor(tables: TranslatedTables, options: TranslatorOptions) {
     const { frames, format } = tables
@@ -80,6 +88,11 @@ export class Translator {
     this.walker = new Walker(tables, this.entries)
     this.data = new FramePlaces(frames)
     this.tlb = new Tlb(tlb)
+    this.hasTlb = tlb !== 0
+    this.tlbMask = this.tlb.mask
+    this.tlbTags = this.tlb.tags
+    this.tlbPlaces = this.tlb.places
+    this.tlbRights = this.tlb.rights
     this.slow = new SlowWalk(this.walker, this.entries, format, frames.ram)
     this.fault = this.slow.fault
     this.mode = new ModeBits(this.entries.architecture)
@@ -121,19 +134,17 @@ export class Translator {
   resolve(address: number, access: number, bytes = 1): number {
     const offset = address & OFFSET_MASK
     if (bytes > 0 && offset + bytes <= PAGE_SIZE) {
-      const { tlb } = this
       const need = this.need[access]!
-      if (tlb.size !== 0) {
-        // A fraction, or NaN, is no page number.
-        const page = (address - offset) / PAGE_SIZE
-        const slot = page & tlb.mask
-        if (tlb.tags[slot] === page && (tlb.rights[slot]! & need) !== 0) {
-          return tlb.frames[slot]! * PAGE_SIZE + offset
+      if (this.hasTlb) {
+        const slot = (address / PAGE_SIZE) & this.tlbMask
+        // Whatever is no integer has no page.
+        if (this.tlbTags[slot] === address - offset && (this.tlbRights[slot]! & need) !== 0) {
+          return this.tlb.frames[slot]! * PAGE_SIZE + offset
         }
       }
       const pfn = this.walker.find(address)
       if (pfn >= 0 && (this.walker.rights & need) !== 0) {
-        if (tlb.size !== 0) this.remember(address, pfn)
+        if (this.hasTlb) this.remember(address, pfn)
         return pfn * PAGE_SIZE + offset
       }
     }
@@ -165,36 +176,37 @@ export class Translator {
    */
   protected place(address: number, access: number, bytes: number): number {
     const offset = address & OFFSET_MASK
-    const { tlb } = this
-    let at = NO_PLACE
-    if (tlb.size !== 0) {
-      const page = (address - offset) / PAGE_SIZE
-      const slot = page & tlb.mask
-      if (tlb.tags[slot] === page && (tlb.rights[slot]! & this.need[access]!) !== 0) {
-        at = tlb.places[slot]!
+    let word = NO_PLACE
+    if (this.hasTlb) {
+      const slot = (address / PAGE_SIZE) & this.tlbMask
+      if (
+        this.tlbTags[slot] === address - offset &&
+        (this.tlbRights[slot]! & this.need[access]!) !== 0
+      ) {
+        word = this.tlbPlaces[slot]!
       } else {
-        at = this.placeBehindTlb(address, access)
+        word = this.findPlace(address, access)
       }
     } else {
       const pfn = this.walker.find(address)
-      if (pfn >= 0 && (this.walker.rights & this.need[access]!) !== 0) at = this.placeOf(pfn)
+      if (pfn >= 0 && (this.walker.rights & this.need[access]!) !== 0) word = this.placeOf(pfn)
     }
-    at += offset
-    return offset + bytes <= PAGE_SIZE && at + bytes <= this.bytes.length ? at : NO_PLACE
+    const at = word * 4 + offset
+    return offset + bytes <= PAGE_SIZE && at + bytes <= this.bytes.length ? at : -1
   }
 
-  private placeBehindTlb(address: number, access: number): number {
+  private findPlace(address: number, access: number): number {
     const pfn = this.walker.find(address)
     const allowed = pfn >= 0 && (this.walker.rights & this.need[access]!) !== 0
     return allowed ? this.remember(address, pfn) : NO_PLACE
   }
 
-  /** Place of a frame of memory in {@link bytes}; far below 0 when it is none. */
+  /** Place of the first word of a frame of memory; far below 0 when it is none. */
   private placeOf(pfn: number): number {
     const { typed } = this
     if (typed !== null && pfn < typed.devicesEnd && typed.isDevice(pfn)) return NO_PLACE
-    const at = this.data.of(pfn)
-    return at < 0 ? NO_PLACE : at * 4
+    const word = this.data.of(pfn)
+    return word >= 0 && word < WORDS_LIMIT ? word : NO_PLACE
   }
 
   /**
@@ -235,17 +247,24 @@ export class Translator {
     checkInteger('bytes', bytes, 1, PAGE_SIZE)
     this.renew()
     const offset = address % PAGE_SIZE
-    if (offset + bytes > PAGE_SIZE) {
-      if (this.checkPage(address, access, false) < 0) return -1
-      const next = this.pageAfter(address)
-      if (next < 0) return this.noPageAfter(address, access)
-      if (this.checkPage(next, access, false) < 0) return -1
-      this.checkPage(next, access, true)
-    }
+    if (offset + bytes > PAGE_SIZE && !this.checkNext(address, access)) return -1
     const pfn = this.checkPage(address, access, true)
     if (pfn < 0) return -1
-    if (this.tlb.size !== 0 && this.walker.find(address) === pfn) this.remember(address, pfn)
+    if (this.hasTlb && this.walker.find(address) === pfn) this.remember(address, pfn)
     return pfn * PAGE_SIZE + offset
+  }
+
+  /** Whether an access may reach into the next page; a fault of the first page comes first. */
+  private checkNext(address: number, access: number): boolean {
+    const need = this.need[access]!
+    const next = this.pageAfter(address)
+    const { walker } = this
+    // Mostly there is nothing to mark, in either page.
+    const easy = next >= 0 && walker.find(next) >= 0 && (walker.rights & need) !== 0
+    if (easy && walker.find(address) >= 0 && (walker.rights & need) !== 0) return true
+    if (this.checkPage(address, access, false) < 0) return false
+    if (next < 0) return this.noPageAfter(address, access) >= 0
+    return this.checkPage(next, access, false) >= 0 && this.checkPage(next, access, true) >= 0
   }
 
   private checkPage(address: number, access: number, mark: boolean): number {
@@ -257,39 +276,14 @@ export class Translator {
   }
 
   private remember(address: number, pfn: number): number {
-    const at = this.placeOf(pfn)
-    this.tlb.set(Math.floor(address / PAGE_SIZE), pfn, at, this.walker.rights)
-    return at
+    const word = this.placeOf(pfn)
+    this.tlb.set(address, pfn, word, this.walker.rights)
+    return word
   }
 
   private makeViews(): void {
     const { buffer, byteOffset, byteLength } = this.walker.words
     this.bytes = new Uint8Array(buffer, byteOffset, byteLength)
     this.view = new DataView(buffer, byteOffset, byteLength)
-  }
-}
-
-/**
- * Throws for options that are wrong, so that nothing has to be undone later.
- * @throws InvalidArgument
- */
-export function checkTranslatorOptions(format: PageTableFormat, options: TranslatorOptions): void {
-  const { hardwareUpdates = 'set', tlb = 0 } = options
-  if (hardwareUpdates !== 'set' && hardwareUpdates !== 'fault') {
-    throw new InvalidArgument('hardwareUpdates', hardwareUpdates, "'set' or 'fault'")
-  }
-  if (hardwareUpdates === 'fault' && architectureOf(format) === 'x86') {
-    throw new InvalidArgument('hardwareUpdates', hardwareUpdates, "'set' on x86")
-  }
-  checkTlbSize(tlb)
-  checkMode(options)
-}
-
-/** A TLB as a listener. */
-export function flushing(tlb: Tlb): FlushOps {
-  return {
-    flushTlb: (start, end) => tlb.flush(start, end),
-    flushCacheMap() {},
-    flushCacheUnmap() {},
   }
 }

@@ -9,14 +9,13 @@
  * Source: spec/vmalloc.md §13.
  */
 
-import { PAGE_SIZE } from '../base/units'
+import { PAGE_SHIFT, PAGE_SIZE } from '../base/units'
 import type { FrameSource } from '../page/frameSource'
 import { type AccessRights, RIGHTS_ALL, RIGHTS_USER_PAGE, settle } from './accessRights'
 import type { PageTableFormat } from './format'
-import { FramePlaces } from './framePlaces'
+import { FramePlaces, PAGE_WORDS_SHIFT } from './framePlaces'
 
-/** log2 of the patterns remembered for the tables, and for the leaves, of a level. */
-const MEMO_SHIFT = 4
+/** Patterns of leaves that are remembered, less one. */
 const MEMO_MASK = 15
 /** Addresses are split here, so that both parts are small integers. */
 const SPLIT = 1073741824
@@ -53,23 +52,21 @@ export class Walker {
   private readonly shifts: Int32Array
   private readonly indexMasks: Int32Array
   private readonly pfnShift: number
-  private readonly lowMask: number
+  /** Bits of the low half's part of a frame number, once shifted. */
+  private readonly pfnMask: number
   private readonly highMask: number
   /** Value of bit 0 of the high half in a frame number. */
   private readonly highUnit: number
   private readonly leafMask: number
   private readonly leafNone: number
-  /** By level: bits of a large leaf that are no part of its frame number. */
-  private readonly largeLow: Int32Array
-  private readonly largeHigh: Int32Array
-  /** The same for all other entries. */
+  /** Bits of an entry that are no part of its frame number. */
   private readonly smallLow: number
   private readonly smallHigh: number
-  /**
-   * Patterns and what they mean, in slots of four words: low half, high half, rights, nothing. Slots of
-   * a level's tables, then of its leaves, by a hash.
-   */
-  private readonly memo: Int32Array
+  private readonly lastMask: number
+  /** By level: pattern of the table that was met last, and its rights: low half, high half, rights, nothing. */
+  private readonly tableMemo: Int32Array
+  /** The same for leaves of the last level, in slots by a hash. */
+  private readonly leafMemo: Int32Array
 
   constructor(tables: WalkedTables, access: AccessRights) {
     const { format, frames } = tables
@@ -86,19 +83,16 @@ export class Walker {
     this.shifts = Int32Array.from(levels, ({ shift }) => shift)
     this.indexMasks = Int32Array.from(levels, ({ bits }) => 2 ** bits - 1)
     this.pfnShift = format.pfnShift
-    this.lowMask = format.pfnLowMask | 0
+    this.pfnMask = (format.pfnLowMask | 0) >>> format.pfnShift
     this.highMask = format.pfnHighMask | 0
     this.highUnit = 2 ** (32 - format.pfnShift)
     this.leafMask = format.leafMask
     this.leafNone = format.leafNone
-    this.largeLow = Int32Array.from(levels, ({ shift }) => ~this.lowMask | this.alignment(shift))
-    this.largeHigh = Int32Array.from(
-      levels,
-      ({ shift }) => ~this.highMask | Math.floor(this.alignmentBits(shift) / 2 ** 32),
-    )
-    this.smallLow = ~this.lowMask
+    this.smallLow = ~format.pfnLowMask
     this.smallHigh = ~this.highMask
-    this.memo = new Int32Array((levels.length << (MEMO_SHIFT + 1)) * 4)
+    this.lastMask = this.indexMasks[this.last]!
+    this.tableMemo = new Int32Array(levels.length * 4)
+    this.leafMemo = new Int32Array((MEMO_MASK + 1) * 4)
   }
 
   /** Whether {@link close} was called. */
@@ -125,47 +119,90 @@ export class Walker {
     const low = address & SPLIT_MASK
     // Not so for negative numbers, fractions and NaN.
     if (high * SPLIT + low !== address || address >= this.limit) return -1
-    const { words, shifts, indexMasks, last, places, memo } = this
+    const { words, places, last, smallLow, smallHigh, tableMemo } = this
     const wide = this.entryWords === 2
     let pfn = address < this.middle ? this.tables.root : this.tables.highRoot
     let rights = RIGHTS_ALL
-    for (let level = 0; level <= last; level++) {
-      const table = places.of(pfn)
-      if (table < 0) return -1
-      const shift = shifts[level]!
-      const number =
-        shift < SPLIT_SHIFT
-          ? (high << (SPLIT_SHIFT - shift)) | (low >>> shift)
-          : high >>> (shift - SPLIT_SHIFT)
-      const index = number & indexMasks[level]!
+    let { start, end, place } = places
+    for (let level = 0; level < last; level++) {
+      if (pfn < start || pfn >= end) {
+        if (places.of(pfn) < 0) return -1
+        start = places.start
+        end = places.end
+        place = places.place
+      }
+      const table = ((pfn - start) << PAGE_WORDS_SHIFT) + place
+      const index = this.index(high, low, level)
       const at = wide ? table + 2 * index : table + index
       const lo = words[at]!
-      if ((lo & 1) === 0) return -1
       const hi = wide ? words[at + 1]! : 0
-      const leaf = level === last || (lo & this.leafMask) !== this.leafNone
-      const large = leaf && level !== last
-      const patternLow = lo & (large ? this.largeLow[level]! : this.smallLow)
-      const patternHigh = hi & (large ? this.largeHigh[level]! : this.smallHigh)
-      const hash =
-        (patternLow >>> 1) ^ (patternLow >>> 5) ^ (patternHigh >>> 21) ^ (patternHigh >>> 28)
-      const slot = ((hash & MEMO_MASK) | (((level << 1) | (leaf ? 1 : 0)) << MEMO_SHIFT)) << 2
-      // An entry with bit 0 set never looks like a slot that nothing is in.
-      if (memo[slot] !== patternLow || memo[slot + 1] !== patternHigh) {
-        memo[slot] = patternLow
-        memo[slot + 1] = patternHigh
-        memo[slot + 2] = this.decode(lo, hi, level, leaf)
+      const slot = level << 2
+      if ((lo & smallLow) !== tableMemo[slot] || (hi & smallHigh) !== tableMemo[slot + 1]) {
+        if ((lo & 1) === 0) return -1
+        if ((lo & this.leafMask) !== this.leafNone) {
+          return this.findLarge(address, lo, hi, level, rights)
+        }
+        this.learnTable(lo, hi, level)
       }
-      rights &= memo[slot + 2]!
+      rights &= tableMemo[slot + 2]!
       if (rights === 0) return -1
-      pfn = (lo & this.lowMask) >>> this.pfnShift
-      const pfnHigh = hi & this.highMask
-      if (pfnHigh !== 0) pfn += pfnHigh * this.highUnit
-      if (leaf) {
-        this.rights = rights < RIGHTS_USER_PAGE ? rights : settle(rights)
-        return large ? this.inLarge(pfn, level, address) : pfn
-      }
+      pfn = (lo >> this.pfnShift) & this.pfnMask
+      if ((hi & this.highMask) !== 0) pfn += (hi & this.highMask) * this.highUnit
     }
-    return -1
+    const table = places.of(pfn)
+    if (table < 0) return -1
+    const index = (low >>> PAGE_SHIFT) & this.lastMask
+    const at = wide ? table + 2 * index : table + index
+    const lo = words[at]!
+    if ((lo & 1) === 0) return -1
+    const hi = wide ? words[at + 1]! : 0
+    rights &= this.leafRights(lo, hi)
+    this.rights = rights < RIGHTS_USER_PAGE ? rights : settle(rights)
+    pfn = (lo >> this.pfnShift) & this.pfnMask
+    if ((hi & this.highMask) !== 0) pfn += (hi & this.highMask) * this.highUnit
+    return pfn
+  }
+
+  private index(high: number, low: number, level: number): number {
+    const shift = this.shifts[level]!
+    const number =
+      shift < SPLIT_SHIFT
+        ? (high << (SPLIT_SHIFT - shift)) | (low >>> shift)
+        : high >>> (shift - SPLIT_SHIFT)
+    return number & this.indexMasks[level]!
+  }
+
+  private findLarge(
+    address: number,
+    lo: number,
+    hi: number,
+    level: number,
+    rights: number,
+  ): number {
+    this.rights = settle(rights & this.decode(lo, hi, level, true))
+    return this.inLarge(this.pfnOf(lo, hi), level, address)
+  }
+
+  private learnTable(lo: number, hi: number, level: number): void {
+    const slot = level << 2
+    this.tableMemo[slot] = lo & this.smallLow
+    this.tableMemo[slot + 1] = hi & this.smallHigh
+    this.tableMemo[slot + 2] = this.decode(lo, hi, level, false)
+  }
+
+  /** What a leaf of the last level allows without marking anything; 0 for one that is malformed. */
+  private leafRights(lo: number, hi: number): number {
+    const { leafMemo } = this
+    const low = lo & this.smallLow
+    const high = hi & this.smallHigh
+    const slot = (((low >>> 1) ^ (low >>> 5) ^ (high >>> 21) ^ (high >>> 28)) & MEMO_MASK) << 2
+    // An entry with bit 0 set never looks like a slot that nothing is in.
+    if (leafMemo[slot] !== low || leafMemo[slot + 1] !== high) {
+      leafMemo[slot] = low
+      leafMemo[slot + 1] = high
+      leafMemo[slot + 2] = this.decode(lo, hi, this.last, true)
+    }
+    return leafMemo[slot + 2]!
   }
 
   /** Index of an address into a table of a level. */
@@ -175,7 +212,7 @@ export class Walker {
 
   /** Frame number of an entry as it stands. */
   pfnOf(lo: number, hi: number): number {
-    return ((lo & this.lowMask) >>> this.pfnShift) + (hi & this.highMask) * this.highUnit
+    return ((lo >> this.pfnShift) & this.pfnMask) + (hi & this.highMask) * this.highUnit
   }
 
   /** Frame of the top table for an address. */
@@ -195,14 +232,5 @@ export class Walker {
     if (this.format.kindOf(lo, hi, level) !== (leaf ? 'leaf' : 'table')) return 0
     if (leaf) return this.access.unmarked(this.access.ofLeaf(lo, hi, level), lo, hi)
     return this.access.tableUnmarked(lo, level) ? 0 : this.access.ofTable(lo, hi, level)
-  }
-
-  /** The bits of a leaf's frame number that are 0 at a level with a shift, from bit 0 of the entry on. */
-  private alignmentBits(shift: number): number {
-    return (2 ** (shift - 12) - 1) * 2 ** this.pfnShift
-  }
-
-  private alignment(shift: number): number {
-    return this.alignmentBits(shift) | 0
   }
 }

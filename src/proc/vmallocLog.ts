@@ -21,6 +21,7 @@ const WARNING_PLACES = [
   'kvmalloc_node',
   'vmap_pages_pte_range',
   'pcpu_get_vm_areas',
+  '__ioremap_caller',
 ]
 
 /** Options of {@link vmallocLog}. */
@@ -67,10 +68,7 @@ export function vmallocLog(
     },
     badAddress: (at) => warn('__vunmap', [`Trying to vfree() bad address (${address(at)})`]),
     noArea: (at) => warn('__vunmap', [`Trying to vfree() nonexistent vm area (${address(at)})`]),
-    badPhysical(phys) {
-      write(`ioremap: invalid physical address ${phys.toString(16)}`)
-      warn('__ioremap_caller', [])
-    },
+    badPhysical: (phys) => write(`ioremap: invalid physical address ${phys.toString(16)}`),
     ioremapOnRam(first, last) {
       warn('__ioremap_caller', [`ioremap on RAM at ${physText(first)} - ${physText(last)}`])
     },

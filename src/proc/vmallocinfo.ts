@@ -32,7 +32,7 @@ import {
   VM_UNINITIALIZED,
   VM_USERMAP,
 } from '../vmalloc/flags'
-import { readPageArray } from '../vmalloc/pageArray'
+import { arrayInMemory, readPageArray } from '../vmalloc/pageArray'
 import type { Vmalloc } from '../vmalloc/vmalloc'
 import type { VmallocContext } from '../vmalloc/vmallocContext'
 import { firstArea } from '../vmalloc/vmapTree'
@@ -73,6 +73,8 @@ const FLAG_WORDS: readonly (readonly [number, string])[] = [
   [VM_DMA_COHERENT, 'dma-coherent'],
 ]
 const WORDS = ['ioremap', 'vmalloc', 'vmap', 'user', 'dma-coherent', 'vpages']
+const COUNT = /^(pages|N(?:0|[1-9][0-9]{0,8}))=([0-9]+)$/
+const PHYS = /^(phys)=(0x[0-9a-f]+)$/
 const LINE = /^0x([0-9a-f]+)-0x([0-9a-f]+) +([0-9]+)(?: (.*))?$/
 
 /** The text of `/proc/vmallocinfo`: areas in use, then those that wait for a purge, by address. */
@@ -112,11 +114,11 @@ function describe(c: VmallocContext, vm: number): string {
   if (caller !== '') parts.push(caller)
   if (count !== 0) parts.push(`pages=${count}`)
   if (phys !== 0) {
-    parts.push(`phys=0x${phys.toString(16).padStart(c.layout.pointerBytes * 2, '0')}`)
+    parts.push(`phys=0x${phys.toString(16).padStart(c.tables.format.entryBytes * 2, '0')}`)
   }
   for (const [flag, word] of FLAG_WORDS) if ((flags & flag) !== 0) parts.push(word)
   if (isVmallocAddr(c.layout, array)) parts.push('vpages')
-  if ((flags & VM_UNINITIALIZED) === 0 && count !== 0 && array !== 0) {
+  if ((flags & VM_UNINITIALIZED) === 0 && count !== 0 && arrayInMemory(c, array, count)) {
     parts.push(...nodeCounts(c, readPageArray(c, array, count), words[vm + VM_PAGE_ORDER]!))
   }
   return parts.map((part) => ` ${part}`).join('')
@@ -126,7 +128,11 @@ function describe(c: VmallocContext, vm: number): string {
 function nodeCounts(c: VmallocContext, pfns: readonly number[], order: number): string[] {
   const counts = new Array<number>(c.frames.nrNodes).fill(0)
   const step = 1 << order
-  for (let i = 0; i < pfns.length; i += step) counts[c.frames.nodeOf(pfns[i] ?? 0)]! += step
+  for (let i = 0; i < pfns.length; i += step) {
+    const pfn = pfns[i] ?? -1
+    // The array may have been overwritten.
+    if (c.frames.isMemory(pfn)) counts[c.frames.nodeOf(pfn)]! += step
+  }
   return counts.flatMap((count, node) => (count === 0 ? [] : [`N${node}=${count}`]))
 }
 
@@ -157,17 +163,41 @@ function parseLine(line: string, number: number): VmallocInfoRow {
   if (rest === 'vm_map_ram') return { ...row, kind: 'vm_map_ram' }
   if (rest === 'unpurged vm_area') return { ...row, kind: 'unpurged' }
   for (const [i, part] of rest.split(' ').entries()) {
-    const [, key, value] = /^(pages|phys|N[0-9]+)=((?:0x)?[0-9a-f]+)$/.exec(part) ?? []
-    if (key === 'pages') row.pages = Number(value)
-    else if (key === 'phys') row.phys = Number(value)
-    else if (key !== undefined) row.nodes[Number(key.slice(1))] = Number(value)
+    const [, key, digits] = COUNT.exec(part) ?? PHYS.exec(part) ?? []
+    const value = Number(digits)
+    if (key !== undefined && !Number.isSafeInteger(value)) throw bad()
+    if (key === 'pages') row.pages = value
+    else if (key === 'phys') row.phys = value
+    else if (key !== undefined) row.nodes[Number(key.slice(1))] = value
     else if (WORDS.includes(part)) row.words.push(part)
     // The name of a module follows that of its function.
     else if (i === 0) row.caller = part
     else if (i === 1 && part.startsWith('[')) row.caller += ` ${part}`
-    else if (part !== '') throw bad()
+    else throw bad()
   }
   return { ...row, kind: 'area' }
+}
+
+/**
+ * The text that rows were read from: the inverse of {@link parseVmallocInfo}.
+ * @param digits of an address, 8 on a 32-bit machine; 16 when not given. Physical addresses have 16, or 8 where the
+ * addresses have 8 (unlike a kernel with PAE).
+ */
+export function formatVmallocRows(rows: readonly VmallocInfoRow[], digits = 16): string {
+  const hex = (value: bigint | number) => `0x${value.toString(16).padStart(digits, '0')}`
+  return rows.map((row) => `${hex(row.start)}-${hex(row.end)} ${rowText(row, hex)}\n`).join('')
+}
+
+function rowText(row: VmallocInfoRow, hex: (value: number) => string): string {
+  const parts = [String(row.size).padStart(7)]
+  if (row.kind === 'vm_map_ram') parts.push('vm_map_ram')
+  if (row.kind === 'unpurged') parts.push('unpurged vm_area')
+  if (row.caller !== '') parts.push(row.caller)
+  if (row.pages !== 0) parts.push(`pages=${row.pages}`)
+  if (row.phys !== 0) parts.push(`phys=${hex(row.phys)}`)
+  parts.push(...row.words)
+  for (const [node, count] of Object.entries(row.nodes)) parts.push(`N${node}=${count}`)
+  return parts.join(' ')
 }
 
 /** The three lines of vmalloc in `/proc/meminfo`. */

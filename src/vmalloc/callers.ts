@@ -14,12 +14,12 @@ import { giveRecord, RECORD_CALLER, takeRecord, type VmapContext } from './vmapC
 
 /**
  * Checks a caller's name; `''` stands for none.
- * @throws InvalidArgument unless it has at most 55 bytes, without control characters and blanks.
+ * @throws InvalidArgument unless it has at most 55 bytes, without control characters.
  */
 export function checkCaller(name: string): void {
   const bytes = typeof name === 'string' ? new TextEncoder().encode(name) : null
-  if (bytes === null || bytes.length > CALLER_NAME_BYTES || bytes.some((byte) => byte <= 0x20)) {
-    const limit = `at most ${CALLER_NAME_BYTES} bytes without blanks and control characters`
+  if (bytes === null || bytes.length > CALLER_NAME_BYTES || bytes.some((byte) => byte < 0x20)) {
+    const limit = `at most ${CALLER_NAME_BYTES} bytes without control characters`
     throw new InvalidArgument('caller', name, limit)
   }
 }

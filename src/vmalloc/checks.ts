@@ -8,9 +8,15 @@ import type { VmallocContext } from './vmallocContext'
 /** The GFP bits that exist; a page allocator drops the others too. */
 const GFP_BITS = 0x7ffffff
 
+/** MOVABLE and RECLAIMABLE: a page allocator refuses them together (DIFF-6). */
+const MOBILITY_BITS = 0x18
+
 /** A GFP mask without bits that do not exist. */
 export function checkGfp(gfp: number): number {
   checkInteger('gfp', gfp, 0, 0xffffffff)
+  if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
+    throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
+  }
   return gfp & GFP_BITS
 }
 
@@ -36,10 +42,14 @@ export function checkAlign(align: number): void {
   }
 }
 
-/** Throws unless `[low, high)` is a range of kernel addresses. */
+/** Throws unless `[low, high)` is a range of kernel addresses from a page on, without any of the direct map. */
 export function checkRange(c: VmallocContext, low: number, high: number): void {
   checkInteger('start', low, 0, c.space.limit - 1)
   checkInteger('end', high, low, c.space.limit)
+  checkPageStart('start', low)
+  if (low < c.layout.directMapEnd && high > c.layout.directMapStart && low < high) {
+    throw new InvalidArgument('start', low, 'of a range outside the direct map')
+  }
 }
 
 /** Throws unless `flags` are VM_ flags. */
@@ -59,8 +69,10 @@ export function checkProt(c: VmallocContext, prot: number): void {
 /** Throws unless all of `pfns` are frames in use. */
 export function checkFrames(c: VmallocContext, pfns: readonly number[]): void {
   if (!Array.isArray(pfns)) throw new InvalidArgument('pfns', pfns, 'an array of frames')
+  const limit = 2 ** (c.tables.format.physBits - 12)
   for (const pfn of pfns) {
-    if (!c.frames.isInUse(pfn)) throw new InvalidArgument('pfn', pfn, 'a frame that is in use')
+    const known = pfn < limit && c.frames.isMemory(pfn) && c.frames.isInUse(pfn)
+    if (!known) throw new InvalidArgument('pfn', pfn, 'a frame that is in use')
   }
 }
 

@@ -26,10 +26,11 @@ import { VM_FLAGS, VM_PHYS } from '../state/vmapSchema'
 import { isVmallocAddr } from './addresses'
 import { checkSize } from './checks'
 import { VM_IOREMAP } from './flags'
-import { checkAddress } from './vfree'
+import { checkAddress, checkNotDeferred } from './vfree'
 import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
-import type { VmallocContext } from './vmallocContext'
+import { isFirst, type VmallocContext, warnVmalloc } from './vmallocContext'
+import { WARN_IOREMAP_PHYS, WARN_IOREMAP_RAM } from './vmallocLogOps'
 
 /** How I/O memory is cached. */
 export type IoCache = 'uc-' | 'uc' | 'wc' | 'wt' | 'wb'
@@ -70,10 +71,11 @@ export function ioremap(
   const end = phys + size
   if (end > 2 ** Math.min(c.tables.format.physBits, physBits(c))) {
     c.log.badPhysical(phys)
+    warnVmalloc(c, WARN_IOREMAP_PHYS)
     return null
   }
   if (touchesRam(c, phys, end)) {
-    c.log.ioremapOnRam(phys, end - 1)
+    if (isFirst(c, WARN_IOREMAP_RAM)) c.log.ioremapOnRam(phys, end - 1)
     return null
   }
   const offset = phys % PAGE_SIZE
@@ -129,7 +131,8 @@ export function iounmap(vm: Vmalloc, address: VirtAddr): void {
   checkAddress(c, address)
   if (!isVmallocAddr(c.layout, address)) {
     const phys = address - c.layout.directMap
-    if (phys <= c.frames.endPfn() * PAGE_SIZE) return
+    const { directMap, directMapEnd } = c.layout
+    if (phys <= Math.min(c.frames.endPfn() * PAGE_SIZE, directMapEnd - directMap)) return
     if (phys >= ISA_START && phys < ISA_END) c.log.iounmapIsa(address)
     else c.log.iounmapBad(address)
     return
@@ -139,6 +142,7 @@ export function iounmap(vm: Vmalloc, address: VirtAddr): void {
     c.log.iounmapBad(address)
     return
   }
+  checkNotDeferred(c, area)
   removeVmArea(c, area)
   freeVmStruct(c, area)
 }

@@ -21,9 +21,10 @@ import { isVmallocAddr } from './addresses'
 import { checkGfp, checkNode, checkSize } from './checks'
 import { VM_ALLOW_HUGE_VMAP } from './flags'
 import { copyMemory } from './kernelMemory'
-import { freeMemory } from './vfree'
+import { areaToFree, freeMemory } from './vfree'
+import { usableBytes, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
-import { warnVmalloc } from './vmallocContext'
+import { type VmallocContext, warnVmalloc } from './vmallocContext'
 import { WARN_KVMALLOC_SIZE } from './vmallocLogOps'
 import { allocRange } from './vmallocRange'
 
@@ -122,16 +123,30 @@ export function kvrealloc(
   if (!Number.isInteger(oldSize) || oldSize < 0) {
     throw new InvalidArgument('oldSize', oldSize, 'a count of bytes')
   }
+  checkGfp(gfp)
   if (oldSize >= size) return p
+  if (p !== null && oldSize > usable(c, p)) {
+    throw new InvalidArgument('oldSize', oldSize, 'at most the size of the memory')
+  }
   const moved = kvmalloc(vm, size, gfp)
   if (moved === null) return null
   try {
     if (p !== null) copyMemory(c, moved, p, oldSize)
     kvfree(vm, p)
   } catch (error) {
-    // The old memory is not what it was said to be: it stays as it is.
+    // Its pages or its bytes were overwritten: it stays as it is.
     kvfree(vm, moved)
     throw error
   }
   return moved
+}
+
+/**
+ * Bytes that memory of the kvmalloc family has.
+ * @throws KernelBug for an address where nothing of it starts.
+ */
+function usable(c: VmallocContext, p: VirtAddr): number {
+  if (!isVmallocAddr(c.layout, p)) return c.heap.ksize(p)
+  const area = areaToFree(c, p)
+  return usableBytes(c, area) - (p - vmAddress(c, area))
 }

@@ -8,14 +8,14 @@
  * Source: spec/vmalloc.md §6.3, §14.1.
  */
 
-import type { Layout } from '../base/layout'
 import { PAGE_SIZE } from '../base/units'
 import { isVmallocAddr } from './addresses'
 import type { VmallocContext } from './vmallocContext'
 
-/** Bytes of a page record in a kernel. */
-const PAGE_STRUCT_BYTES = 64
-const TWO_32 = 4294967296
+/** log2 of the bytes of a page record in a kernel. */
+const RECORD_SHIFT = 6
+/** Bits of a frame number that are in the low half of a distance between records. */
+const LOW_BITS = 26
 
 /** Writes the frames of an area into its array at `address`. */
 export function writePageArray(
@@ -25,20 +25,24 @@ export function writePageArray(
   count: number,
 ): void {
   const { ram } = c.frames
-  const words = ram.words
-  const { lo, hi } = arrayBase(c.layout)
-  const wide = c.layout.pointerBytes === 8
+  const { words } = ram
+  const { recordsLow, recordsHigh } = c
   const bytes = c.layout.pointerBytes
+  const stride = bytes >> 2
   for (let first = 0; first < count; ) {
-    const at = arrayPlace(c, address + first * bytes)
-    const here = Math.min(count - first, piece(address + first * bytes, bytes))
-    const index = ram.wordIndex(at)
-    for (let i = 0; i < here; i++) {
-      const pointer = pfns[first + i]! * PAGE_STRUCT_BYTES + lo
-      if (wide) {
-        words[index + 2 * i] = (pointer % TWO_32) | 0
-        words[index + 2 * i + 1] = (Math.floor(pointer / TWO_32) + hi) | 0
-      } else words[index + i] = (pointer % TWO_32) | 0
+    const from = address + first * bytes
+    const here = Math.min(count - first, left(from, bytes))
+    const at = arrayPlace(c, from)
+    let word = ram.wordIndex(at)
+    for (let i = first; i < first + here; i++) {
+      const pfn = pfns[i]!
+      const low = ((pfn << RECORD_SHIFT) + recordsLow) | 0
+      words[word] = low
+      if (stride === 2) {
+        const carry = low >>> 0 < recordsLow >>> 0 ? 1 : 0
+        words[word + 1] = recordsHigh + (pfn >>> LOW_BITS) + carry
+      }
+      word += stride
     }
     if (ram.tracksDirty) ram.markDirty(at, here * bytes)
     first += here
@@ -46,34 +50,40 @@ export function writePageArray(
 }
 
 /**
- * Reads the frames of an area from its array. What is no pointer to a page record gives a number that is no
- * frame of the machine.
+ * Reads the frames of an area from its array. What is no pointer to a page record gives a number that is
+ * likely no frame of the machine; whoever frees them looks closer.
  */
 export function readPageArray(c: VmallocContext, address: number, count: number): number[] {
   const pfns: number[] = []
   const { ram } = c.frames
-  const words = ram.words
-  const { lo, hi } = arrayBase(c.layout)
-  const wide = c.layout.pointerBytes === 8
+  const { words } = ram
+  const { recordsLow, recordsHigh } = c
   const bytes = c.layout.pointerBytes
+  const stride = bytes >> 2
   while (pfns.length < count) {
     const from = address + pfns.length * bytes
-    const here = Math.min(count - pfns.length, piece(from, bytes))
-    const index = ram.wordIndex(arrayPlace(c, from))
+    const here = Math.min(count - pfns.length, left(from, bytes))
+    let word = ram.wordIndex(arrayPlace(c, from))
     for (let i = 0; i < here; i++) {
-      const low = words[wide ? index + 2 * i : index + i]! >>> 0
-      const high = wide ? (words[index + 2 * i + 1]! - hi) | 0 : 0
-      pfns.push((high * TWO_32 + low - lo) / PAGE_STRUCT_BYTES)
+      const low = words[word]!
+      const borrow = low >>> 0 < recordsLow >>> 0 ? 1 : 0
+      const high = stride === 2 ? (words[word + 1]! - recordsHigh - borrow) | 0 : 0
+      pfns.push((high << LOW_BITS) | ((low - recordsLow) >>> RECORD_SHIFT))
+      word += stride
     }
   }
   return pfns
 }
 
-/** The address of the record of frame 0, in halves that pointers are made of. */
-function arrayBase(layout: Layout): { readonly lo: number; readonly hi: number } {
-  const lo = Number(BigInt.asUintN(32, layout.vmemmap))
-  const hi = layout.pointerBytes === 8 ? Number(layout.vmemmap >> 32n) | 0 : 0
-  return { lo, hi }
+/** Whether all of an array lies in memory: one of vmalloc may have been unmapped behind its owner's back. */
+export function arrayInMemory(c: VmallocContext, address: number, count: number): boolean {
+  const bytes = c.layout.pointerBytes
+  if (address % bytes !== 0) return false
+  for (let first = 0; first < count; first += left(address + first * bytes, bytes)) {
+    const phys = arrayPlace(c, address + first * bytes)
+    if (!(phys >= 0 && c.frames.isMemory(Math.floor(phys / PAGE_SIZE)))) return false
+  }
+  return true
 }
 
 /** Physical address of a place in an array. */
@@ -83,6 +93,6 @@ function arrayPlace(c: VmallocContext, address: number): number {
 }
 
 /** Pointers from an address to the end of its page. */
-function piece(address: number, bytes: number): number {
+function left(address: number, bytes: number): number {
   return (PAGE_SIZE - (address % PAGE_SIZE)) / bytes
 }

@@ -10,6 +10,7 @@ import { GFP_KERNEL } from '../page/gfp'
 import { AREA_VM, VM_AREA } from '../state/vmapSchema'
 import { checkAlign } from './checks'
 import { VM_ALLOC } from './flags'
+import { areaToFree, checkAddress } from './vfree'
 import { freeVmStruct, makeVmStruct, VM_STRUCT_BYTES, vmAddress } from './vmArea'
 import { freeVmArea } from './vmAreas'
 import type { Vmalloc } from './vmalloc'
@@ -86,8 +87,17 @@ export function pcpuGetVmAreas(
 export function pcpuFreeVmAreas(vm: Vmalloc, areas: PcpuVmAreas): void {
   const { addresses, array } = Object(areas) as PcpuVmAreas
   if (!Array.isArray(addresses)) throw new InvalidArgument('areas', areas, 'areas of CPUs')
+  const c = vm.context
+  const structs = addresses.map((address) => {
+    checkAddress(c, address)
+    return areaToFree(c, address)
+  })
+  if (new Set(structs).size !== structs.length) {
+    throw new InvalidArgument('addresses', addresses, 'of different areas')
+  }
+  c.heap.ksize(array)
   for (const address of addresses) freeVmArea(vm, address)
-  vm.context.heap.kfree(array)
+  c.heap.kfree(array)
 }
 
 /** A vm_struct record with its memory; 0 when there is none. */

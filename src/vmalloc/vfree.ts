@@ -59,12 +59,18 @@ export function areaToFree(c: VmallocContext, address: number): number {
     throw bug(c, 'BAD_ADDRESS', 'bad address', address)
   }
   const vm = findVmArea(c, address)
-  if (vm !== 0 && c.space.words[vm + VM_DEFERRED] !== 0) {
-    throw bug(c, 'DOUBLE_FREE', 'deferred vm area', address)
+  if (vm !== 0) {
+    checkNotDeferred(c, vm)
+    return vm
   }
-  if (vm !== 0) return vm
   c.log.noArea(address)
   throw bug(c, 'NOT_ALLOCATED', 'nonexistent vm area', address)
+}
+
+/** Throws when an area was put aside, to be freed later. */
+export function checkNotDeferred(c: VmallocContext, vm: number): void {
+  if (c.space.words[vm + VM_DEFERRED] === 0) return
+  throw bug(c, 'DOUBLE_FREE', 'deferred vm area', vmAddress(c, vm))
 }
 
 function bug(c: VmallocContext, code: string, what: string, address: number): KernelBug {

@@ -57,10 +57,12 @@ export function getVmArea(c: VmallocContext, r: AreaRequest): number {
       'kernel BUG at __get_vm_area_node',
     ])
   }
-  const unit = 2 ** r.shift
+  const unit = 1 << r.shift
   const rounded = Math.ceil(r.size / unit) * unit
   const size = (r.flags & VM_NO_GUARD) === 0 ? rounded + PAGE_SIZE : rounded
-  const align = (r.flags & VM_IOREMAP) !== 0 ? ioremapAlign(c, rounded) : r.align
+  // Pages are the least that can be mapped, also where the space starts with an odd address.
+  const align =
+    (r.flags & VM_IOREMAP) !== 0 ? ioremapAlign(c, rounded) : Math.max(r.align, PAGE_SIZE)
   const gfp = (r.gfp & GFP_RECLAIM_MASK) | __GFP_ZERO
   const object = c.heap.kmalloc(VM_STRUCT_BYTES, gfp, r.node)
   if (object === null) return 0
@@ -83,7 +85,12 @@ export function getVmArea(c: VmallocContext, r: AreaRequest): number {
 }
 
 /** A new vm_struct record; 0 when the state has no room for one. */
-export function makeVmStruct(c: VmallocContext, flags: number, size: number, object: number): number {
+export function makeVmStruct(
+  c: VmallocContext,
+  flags: number,
+  size: number,
+  object: number,
+): number {
   const { space } = c
   const vm = takeRecord(space, RECORD_VM)
   if (vm === 0) return 0

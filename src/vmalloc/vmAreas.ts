@@ -4,7 +4,7 @@
  * Source: spec/vmalloc.md §5, §9.4.
  */
 
-import { InvalidArgument } from '../base/errors'
+import { InvalidArgument, KernelBug } from '../base/errors'
 import { fullAddress } from '../base/layout'
 import { NUMA_NO_NODE, PAGE_SIZE, type PhysAddr, type VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
@@ -25,7 +25,7 @@ import {
 import { callerName, checkCaller } from './callers'
 import { checkAlign, checkFlags, checkGfp, checkNode, checkRange, checkSize } from './checks'
 import { VM_FLUSH_RESET_PERMS } from './flags'
-import { readPageArray } from './pageArray'
+import { arrayInMemory, readPageArray } from './pageArray'
 import { areaToFree, checkAddress, deferFree, runDeferred } from './vfree'
 import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
@@ -121,7 +121,11 @@ export function vmAreas(vm: Vmalloc): VmArea[] {
   return areas
 }
 
-/** Frames of the pages of an area, in the order of its page array. */
+/**
+ * Frames of the pages of an area, in the order of its page array. Whoever overwrote that gets numbers that are
+ * no frames of the area.
+ * @throws KernelBug when the array is not in memory any more.
+ */
 export function vmAreaPages(vm: Vmalloc, address: VirtAddr): number[] {
   const c = vm.context
   checkAddress(c, address)
@@ -129,7 +133,9 @@ export function vmAreaPages(vm: Vmalloc, address: VirtAddr): number[] {
   if (area === 0) throw new InvalidArgument('address', address, 'one of an area')
   const count = c.space.words[area + VM_NR_PAGES]!
   const array = c.space.numbers[(area + VM_PAGES) >> 1]!
-  return count === 0 ? [] : readPageArray(c, array, count)
+  if (count === 0) return []
+  if (arrayInMemory(c, array, count)) return readPageArray(c, array, count)
+  throw new KernelBug('BAD_PAGE_ARRAY', `the page array of the area at 0x${address.toString(16)}`)
 }
 
 /** Whether an area is mapped with huge pages. */

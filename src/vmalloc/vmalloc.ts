@@ -18,6 +18,7 @@
  * Source: spec/vmalloc.md §6, §7.
  */
 
+import { InvalidArgument } from '../base/errors'
 import { NUMA_NO_NODE, PAGE_SIZE, type Pfn, type VirtAddr } from '../base/units'
 import { type Frames, frameSource } from '../buddy/frameSource'
 import { __GFP_DMA, __GFP_DMA32, __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
@@ -34,7 +35,7 @@ import {
   checkRange,
   checkSize,
 } from './checks'
-import { VM_ALLOW_HUGE_VMAP, VM_USERMAP } from './flags'
+import { VM_ALLOW_HUGE_VMAP, VM_MAP_PUT_PAGES, VM_USERMAP } from './flags'
 import { checkAddress, freeMemory, unmapMemory } from './vfree'
 import type { VmallocContext } from './vmallocContext'
 import { createVmalloc, type VmallocOptions } from './vmallocOptions'
@@ -151,6 +152,13 @@ export class Vmalloc {
     checkRange(c, start, end)
     checkProt(c, prot)
     checkFlags(flags)
+    if ((flags & VM_MAP_PUT_PAGES) !== 0) {
+      throw new InvalidArgument(
+        'flags',
+        flags,
+        'without VM_MAP_PUT_PAGES: the pages are the area’s',
+      )
+    }
     checkNode(c, node)
     const mask = checkGfp(gfp)
     return allocRange(c, { size, align, low: start, high: end, gfp: mask, prot, flags, node })

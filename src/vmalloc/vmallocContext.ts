@@ -31,6 +31,10 @@ export class VmallocContext {
   readonly hugeVmalloc: boolean
   /** Whether `ioremap` may use huge leaves (`nohugeiomap`). */
   readonly hugeIomap: boolean
+  /** Kernel address of the record of page frame 0: its low half, signed. */
+  readonly recordsLow: number
+  /** Its high half, signed; 0 with 32-bit pointers. */
+  readonly recordsHigh: number
   /** Asked for address space when there is none. */
   readonly notifiers: PurgeNotifier[] = []
 
@@ -42,6 +46,9 @@ export class VmallocContext {
     this.tables = parts.tables
     this.log = parts.log
     this.caller = ''
+    this.recordsLow = Number(BigInt.asIntN(32, parts.layout.vmemmap))
+    const wide = parts.layout.pointerBytes === 8
+    this.recordsHigh = wide ? Number(BigInt.asIntN(32, parts.layout.vmemmap >> 32n)) : 0
     this.hugeVmalloc = parts.hugeVmalloc
     this.hugeIomap = parts.hugeIomap
   }
@@ -55,9 +62,14 @@ export type VmallocParts = Pick<
 
 /** Tells of a one-time warning, unless it has been told. */
 export function warnVmalloc(c: VmallocContext, warning: number): void {
+  if (isFirst(c, warning)) c.log.warn(warning)
+}
+
+/** Whether a one-time warning is due; from then on it is not. */
+export function isFirst(c: VmallocContext, warning: number): boolean {
   const { words } = c.space
   const bit = 1 << warning
-  if ((words[VMAP_WARNED]! & bit) !== 0) return
+  if ((words[VMAP_WARNED]! & bit) !== 0) return false
   words[VMAP_WARNED]! |= bit
-  c.log.warn(warning)
+  return true
 }

@@ -15,7 +15,7 @@ export interface VmallocLogOps {
   noArea(address: number): void
   /** `ioremap` of an address that the processor does not have (M11). */
   badPhysical(phys: number): void
-  /** `ioremap` of memory in use (M12): its first and last byte. */
+  /** `ioremap` of memory in use (M12), the first time only: its first and last byte. */
   ioremapOnRam(first: number, last: number): void
   /** `iounmap` of a direct-map address of the ISA range (M13). */
   iounmapIsa(address: number): void
@@ -39,6 +39,12 @@ export const WARN_KVMALLOC_SIZE = 4
 export const WARN_MAPPED = 5
 /** WARN_ number: areas of CPUs that no address space can hold. */
 export const WARN_PCPU_SPACE = 6
+/** WARN_ number: ioremap of an address that the processor does not have, behind the message of each. */
+export const WARN_IOREMAP_PHYS = 7
+/** WARN_ number: ioremap of memory in use; it is told by `ioremapOnRam`, the first time only. */
+export const WARN_IOREMAP_RAM = 8
+/** All WARN_ numbers, a bit each. */
+export const WARN_BITS = 0x1ff
 
 /** Says nothing. */
 export const silentVmallocLog: VmallocLogOps = /* @__PURE__ */ Object.freeze({

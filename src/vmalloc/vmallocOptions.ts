@@ -2,7 +2,7 @@
 
 import { checkInteger, InvalidArgument, OutOfMemory } from '../base/errors'
 import type { Layout } from '../base/layout'
-import type { VirtAddr } from '../base/units'
+import { PAGE_SIZE, type VirtAddr } from '../base/units'
 import type { Frames } from '../buddy/frameSource'
 import type { Pages } from '../buddy/pageSource'
 import type { FrameSource } from '../page/frameSource'
@@ -15,7 +15,7 @@ import { SLAB_PANIC } from '../slab/flags'
 import { Kmalloc } from '../slab/kmalloc'
 import { SlabAllocator, slabAllocator } from '../slab/slabAllocator'
 import { SlabCache } from '../slab/slabCache'
-import { VMAP_BLOCK_SHIFT, VMAP_ROOT_PFN } from '../state/vmapSchema'
+import { VMAP_BLOCK_SHIFT, VMAP_NR_CPUS, VMAP_ROOT_PFN } from '../state/vmapSchema'
 import { VmallocContext, warnVmalloc } from './vmallocContext'
 import { silentVmallocLog, type VmallocLogOps, WARN_NO_SPLIT } from './vmallocLogOps'
 import { retireBlocks } from './vmapBlock'
@@ -80,7 +80,7 @@ export function createVmalloc(
   const space =
     state === undefined
       ? createVmap(spaceOptions(frames, layout, options), noVmapOps, running)
-      : attachVmap(state, noVmapOps, running)
+      : attached(state, frames, layout)
   const cache = state === undefined ? newAreaCache(heap.slabs) : knownAreaCache(heap.slabs)
   try {
     const c = new VmallocContext({
@@ -100,6 +100,27 @@ export function createVmalloc(
     if (state === undefined) cache.destroy()
     throw error
   }
+}
+
+/** The address space of a mapper that exists. */
+function attached(
+  state: ArrayBuffer | SharedArrayBuffer,
+  frames: FrameSource,
+  layout: Layout,
+): VmapContext {
+  const space = attachVmap(state, noVmapOps, frames.running)
+  const { words } = space
+  const limit = 2 ** layout.vaBits
+  checkInteger('limit of the state', space.limit, limit, limit)
+  checkInteger('granule of the state', space.granule, PAGE_SIZE, PAGE_SIZE)
+  checkInteger('CPUs of the state', words[VMAP_NR_CPUS]!, frames.nrCpus, frames.nrCpus)
+  checkInteger('block shift of the state', words[VMAP_BLOCK_SHIFT]!, 6, 10)
+  for (const root of [words[VMAP_ROOT_PFN]!, words[VMAP_ROOT_PFN + 1]!]) {
+    if (!frames.isBlock(root, 0)) {
+      throw new InvalidArgument('page table of the state', root, 'a page that is in use')
+    }
+  }
+  return space
 }
 
 function heapOf(pages: Frames, heap: VmallocOptions['heap']): Kmalloc {

@@ -5,9 +5,10 @@
  */
 
 import { OutOfMemory } from '../base/errors'
-import { PAGE_SIZE, type VirtAddr } from '../base/units'
+import { PAGE_SHIFT, PAGE_SIZE, type VirtAddr } from '../base/units'
 import { CONTEXT_NOFS, CONTEXT_NOIO } from '../buddy/contextBits'
 import {
+  __GFP_COMP,
   __GFP_DMA,
   __GFP_DMA32,
   __GFP_FS,
@@ -35,49 +36,53 @@ export interface FillRequest {
   readonly gfp: number
   /** Protection of its pages. */
   readonly prot: number
-  /** log2 of the pages that it is mapped with. */
-  readonly shift: number
   /** Node of its pages; -1 for the current CPU's. */
   readonly node: number
 }
 
-/** Allocates memory for a page array that kmalloc cannot hold: a whole vmalloc of its own. */
-export type NestedAlloc = (bytes: number, gfp: number, node: number) => VirtAddr | null
-/** Frees what {@link NestedAlloc} gave. */
-export type NestedFree = (address: VirtAddr) => void
+/** Memory for page arrays that are too large for kmalloc. */
+export interface ArrayMemory {
+  /** Allocates memory: its address, or null. */
+  alloc(c: VmallocContext, bytes: number, gfp: number, node: number): VirtAddr | null
+  /** Frees it. */
+  free(c: VmallocContext, address: VirtAddr): void
+}
 
-/** Fills an area; false when there is no memory: the area is gone then, and so is all that it had. */
+/**
+ * Fills an area with pages of 2^shift bytes; false when there is no memory: the area is gone then, and so is all
+ * that it had.
+ */
 export function fillArea(
   c: VmallocContext,
   vm: number,
   r: FillRequest,
-  nested: NestedAlloc,
-  freeNested: NestedFree,
+  shift: number,
+  memory: ArrayMemory,
 ): boolean {
   const { words, numbers } = c.space
   const count = usableBytes(c, vm) / PAGE_SIZE
   let array: VirtAddr | null = null
   const pfns: number[] = []
   try {
-    array = allocArray(c, count, r, nested)
+    array = allocArray(c, count, r, memory)
     if (array !== null) {
-      words[vm + VM_PAGE_ORDER] = r.shift - 12
-      allocPages(c, pfns, count, r)
+      words[vm + VM_PAGE_ORDER] = shift - PAGE_SHIFT
+      allocPages(c, pfns, count, r, shift - PAGE_SHIFT)
       words[vm + VM_NR_PAGES] = pfns.length
       words[VMAP_NR_PAGES]! += pfns.length
       if (pfns.length === count) {
         writePageArray(c, array, pfns, count)
         numbers[(vm + VM_PAGES) >> 1] = array
-        if (mapArea(c, vmAddress(c, vm), pfns, r)) return true
+        if (mapInScope(c, vmAddress(c, vm), pfns, r, shift)) return true
         if ((r.gfp & __GFP_NOFAIL) !== 0) throw new OutOfMemory('no page for a page table')
       }
     }
   } catch (error) {
     // No memory for a request that may not fail.
-    undoFill(c, vm, array, pfns, freeNested)
+    undoFill(c, vm, array, pfns, memory)
     throw error
   }
-  undoFill(c, vm, array, pfns, freeNested)
+  undoFill(c, vm, array, pfns, memory)
   return false
 }
 
@@ -87,7 +92,7 @@ function undoFill(
   vm: number,
   array: VirtAddr | null,
   pfns: readonly number[],
-  freeNested: NestedFree,
+  memory: ArrayMemory,
 ): void {
   const counted = c.space.words[vm + VM_NR_PAGES]!
   removeVmArea(c, vm)
@@ -96,13 +101,13 @@ function undoFill(
     drainPoint(c.space)
   }
   c.space.words[VMAP_NR_PAGES]! -= counted
-  if (array !== null) freeArray(c, array, freeNested)
+  if (array !== null) freeArray(c, array, memory)
   freeVmStruct(c, vm)
 }
 
 /** Frees the array of an area's pages. */
-export function freeArray(c: VmallocContext, array: VirtAddr, freeNested: NestedFree): void {
-  if (isVmallocAddr(c.layout, array)) freeNested(array)
+export function freeArray(c: VmallocContext, array: VirtAddr, memory: ArrayMemory): void {
+  if (isVmallocAddr(c.layout, array)) memory.free(c, array)
   else c.heap.kfree(array)
 }
 
@@ -110,19 +115,26 @@ function allocArray(
   c: VmallocContext,
   count: number,
   r: FillRequest,
-  nested: NestedAlloc,
+  memory: ArrayMemory,
 ): VirtAddr | null {
   const bytes = count * c.layout.pointerBytes
   const gfp = (r.gfp & GFP_RECLAIM_MASK) | __GFP_ZERO
-  return bytes > PAGE_SIZE ? nested(bytes, gfp, r.node) : c.heap.kmalloc(bytes, gfp, r.node)
+  return bytes > PAGE_SIZE
+    ? memory.alloc(c, bytes, gfp, r.node)
+    : c.heap.kmalloc(bytes, gfp, r.node)
 }
 
 /** Appends `count` frames to `pfns`, or as many as there are. */
-function allocPages(c: VmallocContext, pfns: number[], count: number, r: FillRequest): void {
+function allocPages(
+  c: VmallocContext,
+  pfns: number[],
+  count: number,
+  r: FillRequest,
+  order: number,
+): void {
   const { frames, space } = c
   const lower = (r.gfp & (__GFP_DMA | __GFP_DMA32)) !== 0
   const gfp = r.gfp | __GFP_NOWARN | (lower ? 0 : __GFP_HIGHMEM)
-  const order = r.shift - 12
   if (order === 0) {
     while (pfns.length < count) {
       const before = pfns.length
@@ -132,8 +144,8 @@ function allocPages(c: VmallocContext, pfns: number[], count: number, r: FillReq
       if (pfns.length - before !== asked) break
     }
   }
-  // Blocks that are split may be allowed to fail: small pages follow then.
-  const mask = order === 0 ? gfp : gfp & ~__GFP_NOFAIL
+  // Blocks are split, and may fail: small pages follow then.
+  const mask = order === 0 ? gfp : gfp & ~(__GFP_NOFAIL | __GFP_COMP)
   while (pfns.length < count) {
     const first = frames.allocPages(mask, order, r.node)
     if (first < 0) break
@@ -143,34 +155,40 @@ function allocPages(c: VmallocContext, pfns: number[], count: number, r: FillReq
   }
 }
 
-/** Maps an area's pages; false when there is no page for a table. What was written stays, to be unmapped. */
-function mapArea(
+/**
+ * Maps an area's pages, with page tables taken as the caller's mask allows: it may forbid I/O and filesystems.
+ * False when there is no page for a table: what was written stays, to be unmapped.
+ */
+function mapInScope(
   c: VmallocContext,
   address: number,
   pfns: readonly number[],
   r: FillRequest,
+  shift: number,
 ): boolean {
-  const { tables } = c
-  return inMapScope(c, r.gfp, () => {
-    const bytes = pfns.length * PAGE_SIZE
-    if (r.shift === 12) {
-      if (tables.mapPages(address, pfns, 0, pfns.length, r.prot) !== MAP_OK) return false
-    } else {
-      const block = 2 ** r.shift
-      for (let at = 0; at < bytes; at += block) {
-        const phys = pfns[at / PAGE_SIZE]! * PAGE_SIZE
-        if (tables.mapRange(address + at, phys, block, r.prot, r.shift) !== MAP_OK) return false
-      }
-    }
-    tables.flush.flushCacheMap(address, address + bytes)
-    return true
-  })
+  const map = () => mapArea(c, address, pfns, r.prot, shift)
+  if ((r.gfp & __GFP_FS) !== 0) return map()
+  return c.frames.inContext((r.gfp & __GFP_IO) !== 0 ? CONTEXT_NOFS : CONTEXT_NOIO, map)
 }
 
-/** Runs `body` with page tables taken as the caller's mask allows: it may forbid I/O and filesystems. */
-export function inMapScope(c: VmallocContext, gfp: number, body: () => boolean): boolean {
-  const io = (gfp & __GFP_IO) !== 0
-  const fs = (gfp & __GFP_FS) !== 0
-  if (fs) return body()
-  return c.frames.inContext(io ? CONTEXT_NOFS : CONTEXT_NOIO, body)
+function mapArea(
+  c: VmallocContext,
+  address: number,
+  pfns: readonly number[],
+  prot: number,
+  shift: number,
+): boolean {
+  const { tables } = c
+  const bytes = pfns.length * PAGE_SIZE
+  if (shift === PAGE_SHIFT) {
+    if (tables.mapPages(address, pfns, 0, pfns.length, prot) !== MAP_OK) return false
+  } else {
+    const block = 1 << shift
+    for (let at = 0; at < bytes; at += block) {
+      const phys = pfns[at / PAGE_SIZE]! * PAGE_SIZE
+      if (tables.mapRange(address + at, phys, block, prot, shift) !== MAP_OK) return false
+    }
+  }
+  tables.flush.flushCacheMap(address, address + bytes)
+  return true
 }

@@ -6,10 +6,11 @@
  */
 
 import { KernelBug, OutOfMemory } from '../base/errors'
-import { NUMA_NO_NODE, PAGE_SIZE, type VirtAddr } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SHIFT, PAGE_SIZE, type VirtAddr } from '../base/units'
 import { __GFP_NOFAIL } from '../page/gfp'
 import { PAGE_KERNEL } from '../paging/format'
-import { VM_FLAGS, VM_NR_PAGES, VM_PAGES, VMAP_NR_PAGES } from '../state/vmapSchema'
+import { VM_DEFERRED, VM_FLAGS, VM_NR_PAGES, VM_PAGES, VMAP_NR_PAGES } from '../state/vmapSchema'
+import { isVmallocAddr } from './addresses'
 import {
   VM_ALLOC,
   VM_ALLOW_HUGE_VMAP,
@@ -17,11 +18,11 @@ import {
   VM_MAP_PUT_PAGES,
   VM_UNINITIALIZED,
 } from './flags'
-import { readPageArray } from './pageArray'
+import { arrayInMemory, readPageArray } from './pageArray'
 import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
 import { type VmallocContext, warnVmalloc } from './vmallocContext'
 import { WARN_VMALLOC_ZERO } from './vmallocLogOps'
-import { fillArea, freeArray } from './vmallocPages'
+import { type ArrayMemory, fillArea, freeArray } from './vmallocPages'
 import { unmapAliases } from './vmapBlock'
 import { drainPoint } from './vmapPurge'
 
@@ -54,30 +55,40 @@ export function allocRange(c: VmallocContext, r: RangeRequest): VirtAddr | null 
     warnVmalloc(c, WARN_VMALLOC_ZERO)
     return null
   }
-  const size = String(r.size)
   if (Math.floor(r.size / PAGE_SIZE) > c.frames.totalPages()) {
-    c.frames.warnAlloc(r.gfp, `vmalloc error: size ${size}, exceeds total pages`)
+    c.frames.warnAlloc(r.gfp, `vmalloc error: size ${r.size}, exceeds total pages`)
     return null
   }
-  let shift = hugeShift(c, r)
+  const shift = hugeShift(c, r)
+  const address = tryRange(c, r, shift)
   // A second time with small pages, when huge ones were not to be had.
-  for (;;) {
-    const align = Math.max(r.align, shift > 12 ? 2 ** shift : r.align)
-    const flags = VM_ALLOC | VM_UNINITIALIZED | r.flags
-    const vm = getVmArea(c, { ...r, align, shift, flags })
-    if (vm === 0) warnNoArea(c, r, size)
-    else if (fillArea(c, vm, { ...r, shift }, nestedAlloc(c), nestedFree(c))) {
-      c.space.words[vm + VM_FLAGS]! &= ~VM_UNINITIALIZED
-      return vmAddress(c, vm)
-    }
-    if (shift === 12) return null
-    shift = 12
-  }
+  return address === null && shift !== PAGE_SHIFT ? tryRange(c, r, PAGE_SHIFT) : address
 }
 
-/** The memory of a page array, in the whole window. */
-function nestedAlloc(c: VmallocContext) {
-  return (size: number, gfp: number, node: number): VirtAddr | null =>
+/** Allocates memory with pages of one size: its address, or null. */
+function tryRange(c: VmallocContext, r: RangeRequest, shift: number): VirtAddr | null {
+  const vm = getVmArea(c, {
+    size: r.size,
+    align: shift === PAGE_SHIFT ? r.align : Math.max(r.align, 1 << shift),
+    shift,
+    flags: VM_ALLOC | VM_UNINITIALIZED | r.flags,
+    low: r.low,
+    high: r.high,
+    gfp: r.gfp,
+    node: r.node,
+  })
+  if (vm === 0) {
+    warnNoArea(c, r)
+    return null
+  }
+  if (!fillArea(c, vm, r, shift, NESTED)) return null
+  c.space.words[vm + VM_FLAGS]! &= ~VM_UNINITIALIZED
+  return vmAddress(c, vm)
+}
+
+/** The memory of page arrays that kmalloc has no block for: vmalloc memory of their own, in the whole window. */
+const NESTED: ArrayMemory = {
+  alloc: (c, size, gfp, node) =>
     allocRange(c, {
       size,
       gfp,
@@ -87,25 +98,24 @@ function nestedAlloc(c: VmallocContext) {
       high: c.layout.vmallocEnd,
       prot: PAGE_KERNEL,
       flags: 0,
-    })
-}
-
-function nestedFree(c: VmallocContext) {
-  return (address: VirtAddr): void => freeVm(c, findVmArea(c, address))
+    }),
+  free: (c, address) => freeVm(c, findVmArea(c, address)),
 }
 
 /** log2 of the pages to map with: huge ones for large memory that allows them. */
 function hugeShift(c: VmallocContext, r: RangeRequest): number {
-  if (!c.hugeVmalloc || (r.flags & VM_ALLOW_HUGE_VMAP) === 0) return 12
+  if (!c.hugeVmalloc || (r.flags & VM_ALLOW_HUGE_VMAP) === 0) return PAGE_SHIFT
   const { levels, hugeLeaves } = c.tables.format
-  if (!hugeLeaves || !levels.some(({ shift, leaf }) => leaf && shift === PMD_SHIFT)) return 12
+  if (!hugeLeaves || !levels.some(({ shift, leaf }) => leaf && shift === PMD_SHIFT)) {
+    return PAGE_SHIFT
+  }
   const nodes = r.node === NUMA_NO_NODE ? c.frames.onlineNodes() : 1
-  return Math.floor(r.size / nodes) >= 2 ** PMD_SHIFT ? PMD_SHIFT : 12
+  return Math.floor(r.size / nodes) >= 2 ** PMD_SHIFT ? PMD_SHIFT : PAGE_SHIFT
 }
 
 /** Tells that no area could be had; one that may not fail is an error. */
-function warnNoArea(c: VmallocContext, r: RangeRequest, size: string): void {
-  const text = `vmalloc error: size ${size}, vm_struct allocation failed`
+function warnNoArea(c: VmallocContext, r: RangeRequest): void {
+  const text = `vmalloc error: size ${r.size}, vm_struct allocation failed`
   if ((r.gfp & __GFP_NOFAIL) === 0) {
     c.frames.warnAlloc(r.gfp, text)
     return
@@ -124,8 +134,7 @@ export function freeVm(c: VmallocContext, vm: number): void {
   const count = words[vm + VM_NR_PAGES]!
   const array = numbers[(vm + VM_PAGES) >> 1]! as VirtAddr
   const flags = words[vm + VM_FLAGS]!
-  const pfns = count === 0 ? [] : readPageArray(c, array, count)
-  checkPages(c, vm, pfns)
+  const pfns = checkFree(c, vm)
   removeVmArea(c, vm)
   if ((flags & VM_FLUSH_RESET_PERMS) !== 0) flushPermissions(c, pfns)
   for (const pfn of pfns) {
@@ -133,11 +142,39 @@ export function freeVm(c: VmallocContext, vm: number): void {
     drainPoint(c.space)
   }
   if ((flags & VM_MAP_PUT_PAGES) === 0) words[VMAP_NR_PAGES]! -= count
-  if (array !== 0) freeArray(c, array, nestedFree(c))
+  if (array !== 0) freeArray(c, array, NESTED)
   freeVmStruct(c, vm)
 }
 
-/** Looks at the pages of an area before they are freed: what lies in memory may have been overwritten. */
+/**
+ * Looks at all that will be freed with an area: what lies in memory may have been overwritten, and an array
+ * of vmalloc is an area that others can free.
+ * @returns the frames of its pages.
+ */
+function checkFree(c: VmallocContext, vm: number): readonly number[] {
+  const { words, numbers } = c.space
+  const count = words[vm + VM_NR_PAGES]!
+  const array = numbers[(vm + VM_PAGES) >> 1]! as VirtAddr
+  if (count === 0) return []
+  if (isVmallocAddr(c.layout, array)) {
+    const nested = findVmArea(c, array)
+    const whole = nested !== 0 && vmAddress(c, nested) === array && arrayInMemory(c, array, count)
+    if (!whole || words[nested + VM_DEFERRED] !== 0) throw lostArray(c, vm)
+    checkFree(c, nested)
+  } else if (c.heap.ksize(array) < count * c.layout.pointerBytes) {
+    throw lostArray(c, vm)
+  }
+  const pfns = readPageArray(c, array, count)
+  checkPages(c, vm, pfns)
+  return pfns
+}
+
+function lostArray(c: VmallocContext, vm: number): KernelBug {
+  const start = vmAddress(c, vm).toString(16)
+  return new KernelBug('BAD_PAGE_ARRAY', `the page array of the area at 0x${start} was freed`)
+}
+
+/** Looks at each page: it has to be the one that is mapped, and in use. */
 function checkPages(c: VmallocContext, vm: number, pfns: readonly number[]): void {
   const start = vmAddress(c, vm)
   for (let i = 0; i < pfns.length; i++) {

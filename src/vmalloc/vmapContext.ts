@@ -257,7 +257,7 @@ export function hasRecords(c: VmapContext, count: number): boolean {
 }
 
 /** Offset of the first record: behind the header and its CPUs. */
-export function firstRecord(words: Int32Array): number {
+function firstRecord(words: Int32Array): number {
   return VMAP_HEADER_WORDS + words[VMAP_NR_CPUS]! * VMAP_CPU_WORDS
 }
 

@@ -6,6 +6,8 @@ import { BuddyAllocator, GiB, MiB, PhysicalMemory, sysctl, ZONES_I386 } from 'km
 import { describe, expect, it } from 'vitest'
 import { INVARIANTS } from '../../src/debug/invariants'
 import { SLAB_INVARIANTS } from '../../src/debug/slabInvariants'
+import { VMALLOC_INVARIANTS } from '../../src/debug/vmallocInvariants'
+import { VMAP_INVARIANTS } from '../../src/debug/vmapInvariants'
 import * as gfp from '../../src/page/gfp'
 import { placeTables } from '../../src/state/layout'
 import {
@@ -89,6 +91,8 @@ describe('docs/architecture.md', () => {
   it.each([
     ['invariants', INVARIANTS],
     ['slab-invariants', SLAB_INVARIANTS],
+    ['vmap-invariants', VMAP_INVARIANTS],
+    ['vmalloc-invariants', VMALLOC_INVARIANTS],
   ])('has every one of the %s, in its words', (name, invariants) => {
     const part = text.split(`<!-- ${name}:start -->`)[1]?.split(`<!-- ${name}:end -->`)[0] ?? ''
     expect(rows(part).slice(1)).toEqual(

@@ -77,6 +77,10 @@ describe('loadVmapState and vmapState', () => {
     expect(verifyVmap(c)).toEqual([])
   })
 
+  it('the areas tell how much waits, whatever the count beside them says', () => {
+    expect(lazyPages(loaded({ ...STATE, lazyPages: 8193 }))).toBe(3)
+  })
+
   it('drain work is due where more waits than may', () => {
     const c = loaded({
       lazyPages: 8193,
@@ -137,7 +141,7 @@ describe('loadVmapState and vmapState', () => {
           [at(2), at(4)],
         ],
       },
-      'a wrong count': { ...STATE, lazyPages: 4 },
+      'a wrong count': { ...STATE, lazyPages: -1 },
       'no count': { ...STATE, lazyPages: undefined },
       'two to spare': { ...STATE, spare: 2 },
       'a part to spare': { ...STATE, spare: 0.5 },
