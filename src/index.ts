@@ -155,7 +155,16 @@ export {
   type FaultDetails,
   PageFault,
 } from './paging/pageFault'
-export { PageTables } from './paging/pageTables'
+export {
+  type LeafVisitor,
+  MAP_BUSY,
+  MAP_NO_MEMORY,
+  MAP_OK,
+  PageTables,
+  type PageTablesOptions,
+  type PageWalk,
+  type PageWalkEntry,
+} from './paging/pageTables'
 export {
   type RiscvFormat,
   type RiscvFormatOptions,

@@ -8,7 +8,7 @@
  * Everything above the vmalloc window has its size from the number of CPUs that the kernel is built for.
  * Of memory, what lies beyond the direct map is high memory: it has no address until it is given one
  * (`Kmap`). The numbers of fixmap slots and of pages of a CPU entry area, which depend on a kernel's
- * options, are those of a usual one.
+ * options, are those of a usual one (DIFF-54).
  *
  * Source: spec/vmalloc.md §14.2, §14.4, §14.5.
  */

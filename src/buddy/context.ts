@@ -93,7 +93,7 @@ export interface PageFaults {
 }
 
 /** For machines without content. */
-const noRam: PageZeroer = Object.freeze({ zeroPages() {}, refresh() {} })
+const noRam: PageZeroer = /* @__PURE__ */ Object.freeze({ zeroPages() {}, refresh() {} })
 
 /**
  * One allocator's view of its state. The offsets are copies of header words, kept here because a

@@ -6,7 +6,7 @@
 import type { BuddyContext, LogOps } from './context'
 
 /** Says nothing. */
-export const silentLog: LogOps = Object.freeze({
+export const silentLog: LogOps = /* @__PURE__ */ Object.freeze({
   minFree() {},
   warn() {},
   sleepInAtomic() {},

@@ -19,7 +19,7 @@ export const NO_PAGE = -2
  * A machine with nothing to reclaim: one round instead of up to 16 that would all end alike (DIFF-7),
  * without a compaction that could move nothing (DIFF-8).
  */
-export const noPressure: LowMemory = Object.freeze({
+export const noPressure: LowMemory = /* @__PURE__ */ Object.freeze({
   wakeKswapd() {},
   compactFirst: () => -1,
   rescue(c: BuddyContext, r: SlowRequest, flags: number) {

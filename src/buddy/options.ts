@@ -4,6 +4,7 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import { GiB, PAGE_SIZE, SECTION_PAGES } from '../base/units'
 import type { BootMemory } from '../boot/bootMemory'
 import { formatState, type Geometry, stateWords } from '../state/layout'
+import { HEADER_HIGHMEM } from '../state/schema'
 import { type MovablePolicy, ZONES_X86_64, type ZoneProfile } from '../zone/spans'
 import { BuddyContext, type LogOps, type LowMemory } from './context'
 import { bootZones } from './handover'
@@ -95,6 +96,8 @@ export function createContext(options: BuddyOptions): BuddyContext {
   const maxPfn = Math.ceil(top / (SECTION_PAGES * PAGE_SIZE)) * SECTION_PAGES
   const maxRanges = boot.memory.length + SPARE_RANGES
   const words = newState({ maxPfn, nodes, cpus, maxRanges }, options.shared === true)
+  // A view takes the zones that masks mean from here.
+  words[HEADER_HIGHMEM] = zones.highmem ? 1 : 0
   const c = newContext(words, options, options.ram)
   const topology = { cpuNodes, distances: options.distances }
   bootZones(c, boot, { profile: zones, nodes, topology, earlyPages, movable: options.movable })

@@ -203,7 +203,8 @@ export class AddressSpace extends VirtualMemory {
     marks = PROT_ACCESSED | PROT_DIRTY,
   ): readonly UsedPages[] {
     this.checkRange(address, bytes)
-    if ((marks & ~(PROT_ACCESSED | PROT_DIRTY)) !== 0 || marks === 0) {
+    checkInteger('marks', marks, 1, PROT_ACCESSED | PROT_DIRTY)
+    if ((marks & ~(PROT_ACCESSED | PROT_DIRTY)) !== 0) {
       throw new InvalidArgument('marks', marks, 'PROT_ACCESSED, PROT_DIRTY or both')
     }
     const used: UsedPages[] = []

@@ -23,6 +23,8 @@
  * 6.1 has no such thing on RISC-V and takes 0xe7 instead. Without Svpbmt the memory itself says how
  * it is cached, and every uncached mode is 0.
  *
+ * What is read-only for the kernel is written so (DIFF-53).
+ *
  * Source: spec/vmalloc.md §13.1, §13.4, §13.6.
  */
 

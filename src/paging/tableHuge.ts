@@ -4,6 +4,8 @@
  * A table that is left over is taken off first: cleared, flushed, given back. These are the only tables that a
  * kernel gives back. A kernel would lose what is still mapped there; here that is busy.
  *
+ * A leaf never replaces a table in which something is mapped (DIFF-52).
+ *
  * Source: spec/vmalloc.md §13.6, §13.8.
  */
 

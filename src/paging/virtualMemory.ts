@@ -158,9 +158,9 @@ export class VirtualMemory extends Translator {
   }
 
   /** Stores a 64-bit word from its halves, 32 bits each. */
-  storeU64(address: number, lo: number, hi: number): void {
-    checkNumber('lo', lo)
+  storeU64(address: number, hi: number, lo: number): void {
     checkNumber('hi', hi)
+    checkNumber('lo', lo)
     const at = this.storePlace(address, 8)
     if (at >= 0) {
       this.view.setUint32(at, lo, true)
@@ -174,7 +174,7 @@ export class VirtualMemory extends Translator {
   storeBigU64(address: number, value: bigint): void {
     if (typeof value !== 'bigint') throw new InvalidArgument('value', value, 'a bigint')
     const word = BigInt.asUintN(64, value)
-    this.storeU64(address, Number(word & 0xffffffffn), Number(word >> 32n))
+    this.storeU64(address, Number(word >> 32n), Number(word & 0xffffffffn))
   }
 
   /** Stores `value` as a 32-bit float. */
@@ -188,7 +188,7 @@ export class VirtualMemory extends Translator {
   storeF64(address: number, value: number): void {
     checkNumber('value', value)
     floatBits.setFloat64(0, value)
-    this.storeU64(address, floatBits.getUint32(4), floatBits.getUint32(0))
+    this.storeU64(address, floatBits.getUint32(0), floatBits.getUint32(4))
   }
 
   /**

@@ -3,8 +3,8 @@
  * to the rights that all entries together leave.
  *
  * What the bits of an entry mean is asked once for each pattern and remembered, so a walk is a few loads and
- * comparisons a level. The pattern is the entry without its frame number; in a large leaf, with the
- * part of the number that must be 0.
+ * comparisons a level. The pattern is the entry without its frame number. Large leaves are not remembered:
+ * of them a part of the frame number has to be looked at.
  *
  * Source: spec/vmalloc.md §13.
  */

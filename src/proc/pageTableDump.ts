@@ -20,7 +20,9 @@
  * has the first one's address. Entries that the processor refuses have the flags `bad`. A header
  * comes in front of the first entry that begins at or behind the start of its part.
  *
- * Source: spec/vmalloc.md §13; the text itself is no part of a specification.
+ * The text is like that of a kernel, and was not compared with one (DIFF-56).
+ *
+ * Source: spec/vmalloc.md §13.
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'

@@ -27,7 +27,7 @@ export interface PageTrace {
 }
 
 /** A listener that ignores everything; spread it to implement a part. */
-export const noPageTrace: PageTrace = Object.freeze({
+export const noPageTrace: PageTrace = /* @__PURE__ */ Object.freeze({
   pageAlloc() {},
   pageFree() {},
   pageFreeBatched() {},

@@ -7,7 +7,7 @@ import { GFP_KERNEL } from '../../src/page/gfp'
 import { ARM64, ARM64_39 } from '../../src/paging/arm64Format'
 import type { PageTableFormat } from '../../src/paging/format'
 import { SV39, SV48, SV57 } from '../../src/paging/riscvFormat'
-import { I386, I386_PAE, X86_64, X86_64_LA57, X86_64_PAT } from '../../src/paging/x86Format'
+import { I386, I386_PAE, X86_64, X86_64_LA57 } from '../../src/paging/x86Format'
 import { PhysicalMemory } from '../../src/ram/physicalMemory'
 
 /** Every format, by its name. */
@@ -22,9 +22,6 @@ export const FORMATS: readonly (readonly [string, PageTableFormat])[] = [
   ARM64,
   ARM64_39,
 ].map((format) => [format.name, format] as const)
-
-/** The same with another one that differs in cache modes only. */
-export const ALL_FORMATS = [...FORMATS, ['x86_64 with PAT', X86_64_PAT] as const]
 
 /** Numbers in [0, limit), the same ones each time. */
 export function numbers(seed: number): (limit: number) => number {
