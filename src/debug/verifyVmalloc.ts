@@ -1,8 +1,9 @@
 /**
  * The whole-state checker of a virtual mapper: tells which invariants a state breaks, and where.
  *
- * VMALLOC-1: the pages of an area, in its array, are those that its addresses are mapped to, in order.
- * VMALLOC-2: the pages of all areas of vmalloc, counted, are `nr_vmalloc_pages`.
+ * The pages of areas (VMALLOC-1, VMALLOC-2) are explained in `vmalloc/vmalloc.ts`, those of blocks (VMALLOC-11 to
+ * VMALLOC-13) in `vmalloc/vmapBlock.ts`.
+ *
  * VMALLOC-3: vm_structs are as large as their areas, with flags that there are, and pages for all or none.
  * VMALLOC-4: pages of areas are in use, each of one area of vmalloc only.
  * VMALLOC-5: nothing is mapped in the windows but in areas in use.
@@ -11,7 +12,6 @@
  * VMALLOC-8: callers have one record each, with a count of the areas that name it.
  * VMALLOC-9: what was put aside to be freed later is on one list, once.
  * VMALLOC-10: words of the header are ones that they may be.
- * VMALLOC-11, VMALLOC-12, VMALLOC-13: the pages of blocks, their lists, and their areas.
  *
  * The address space comes first: when that is out of order, nothing else is looked at. This only reads, and ends
  * whatever the words say. Tests run it after each step.

@@ -1,4 +1,4 @@
-/** What there is in a virtual mapper while it is being checked: areas, what is mapped in them, whose objects are whose. */
+/** What there is in a virtual mapper while it is being checked: areas, what is mapped, whose objects are whose. */
 
 import { PAGE_SIZE } from '../base/units'
 import { isLive, isPlace } from '../slab/freePointer'

@@ -1,5 +1,5 @@
 /**
- * Names of callers in the state: each is kept once, with a count of the areas that name it.
+ * Names of callers in the state, of at most 55 bytes (DIFF-55): each is kept once, with a count of the areas that name it.
  */
 
 import { InvalidArgument } from '../base/errors'

@@ -8,7 +8,7 @@ import type { VmallocContext } from './vmallocContext'
 /** The GFP bits that exist; a page allocator drops the others too. */
 const GFP_BITS = 0x7ffffff
 
-/** MOVABLE and RECLAIMABLE: a page allocator refuses them together (DIFF-6). */
+/** MOVABLE and RECLAIMABLE: a page allocator refuses them together. */
 const MOBILITY_BITS = 0x18
 
 /** A GFP mask without bits that do not exist. */
@@ -71,7 +71,8 @@ export function checkFrames(c: VmallocContext, pfns: readonly number[]): void {
   if (!Array.isArray(pfns)) throw new InvalidArgument('pfns', pfns, 'an array of frames')
   const limit = 2 ** (c.tables.format.physBits - 12)
   for (const pfn of pfns) {
-    const known = pfn < limit && c.frames.isMemory(pfn) && c.frames.isInUse(pfn)
+    const known =
+      Number.isInteger(pfn) && pfn < limit && c.frames.isMemory(pfn) && c.frames.isInUse(pfn)
     if (!known) throw new InvalidArgument('pfn', pfn, 'a frame that is in use')
   }
 }

@@ -1,6 +1,8 @@
 /**
  * I/O memory in the kernel's address space.
  *
+ * Cache modes are not compared with those of other mappings (DIFF-49).
+ *
  * Source: spec/vmalloc.md §10.
  */
 

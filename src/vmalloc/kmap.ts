@@ -9,6 +9,8 @@
  * Pages of the direct map have their address there, and nothing is done for them; on a 64-bit machine these
  * are all pages.
  *
+ * Without a free slot there is no address, where a kernel would wait (DIFF-51).
+ *
  * Source: spec/vmalloc.md §14.3, §14.4.
  */
 

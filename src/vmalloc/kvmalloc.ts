@@ -4,7 +4,7 @@
  * Source: spec/vmalloc.md §9.3.
  */
 
-import { InvalidArgument } from '../base/errors'
+import { checkInteger, InvalidArgument } from '../base/errors'
 import { NUMA_NO_NODE, PAGE_SIZE, type VirtAddr } from '../base/units'
 import {
   __GFP_DIRECT_RECLAIM,
@@ -21,7 +21,7 @@ import { isVmallocAddr } from './addresses'
 import { checkGfp, checkNode, checkSize } from './checks'
 import { VM_ALLOW_HUGE_VMAP } from './flags'
 import { copyMemory } from './kernelMemory'
-import { areaToFree, freeMemory } from './vfree'
+import { areaToFree, checkAddress, freeMemory } from './vfree'
 import { usableBytes, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 import { type VmallocContext, warnVmalloc } from './vmallocContext'
@@ -102,6 +102,7 @@ export function kvcalloc(
 /** Frees memory of kmalloc or of vmalloc. Null is nothing. */
 export function kvfree(vm: Vmalloc, p: VirtAddr | null): void {
   const c = vm.context
+  if (p !== null) checkAddress(c, p)
   if (p !== null && isVmallocAddr(c.layout, p)) freeMemory(c, p)
   else c.heap.kfree(p)
 }
@@ -120,9 +121,8 @@ export function kvrealloc(
 ): VirtAddr | null {
   const c = vm.context
   checkSize(size)
-  if (!Number.isInteger(oldSize) || oldSize < 0) {
-    throw new InvalidArgument('oldSize', oldSize, 'a count of bytes')
-  }
+  checkInteger('oldSize', oldSize, 0, Number.MAX_SAFE_INTEGER)
+  if (p !== null) checkAddress(c, p)
   checkGfp(gfp)
   if (oldSize >= size) return p
   if (p !== null && oldSize > usable(c, p)) {

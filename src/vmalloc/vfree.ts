@@ -1,6 +1,8 @@
 /**
  * Freeing memory of vmalloc and mappings, now or later.
  *
+ * What is no area throws, and deferred frees run when they are told to (DIFF-43).
+ *
  * Source: spec/vmalloc.md §7.
  */
 

@@ -1,6 +1,8 @@
 /**
  * Areas with a vm_struct: a run of addresses, what is mapped there, and who asked for it.
  *
+ * The memory of descriptors is taken, and not written (DIFF-50).
+ *
  * Source: spec/vmalloc.md §5, §7.2.
  */
 

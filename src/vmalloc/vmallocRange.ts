@@ -2,6 +2,8 @@
  * The heart of vmalloc: memory that is contiguous in the kernel's address space, made of single pages. And
  * its way back.
  *
+ * A free looks at its pages first, and what may not fail does not wait for ever (DIFF-44).
+ *
  * Source: spec/vmalloc.md §6.2, §7.1.
  */
 

@@ -1,6 +1,8 @@
 /**
  * Mapping pages that somebody has already: vmap, and vmapPfn for frames that are no memory.
  *
+ * Frames have to be in use, and nothing that is mapped can be executed (DIFF-48).
+ *
  * Source: spec/vmalloc.md §8.1, §8.2.
  */
 

@@ -6,8 +6,12 @@
  *
  *     | handed out and returned (dirty) | in use | never handed out (free) |
  *
- * BLOCK-1: a block's free and dirty pages are at most all of its pages; the others are in use.
- * BLOCK-2: a block is on its CPU's list as long as it has free pages.
+ * VMALLOC-11: a block's free and dirty pages are fewer than all of its pages; the others are in use.
+ * VMALLOC-12: a block is on its CPU's list, once, exactly as long as it has free pages.
+ * VMALLOC-13: a block has an area of its size, aligned to it; its dirty pages and what is mapped lie in the
+ * part that has been handed out.
+ *
+ * A block that is given up is free at once, and its index takes no memory (DIFF-45).
  *
  * Source: spec/vmalloc.md §8.4.
  */

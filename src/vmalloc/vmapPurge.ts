@@ -1,6 +1,8 @@
 /**
  * The purge: intervals that were put aside become free, and the work that does so in the background.
  *
+ * Drain work runs at the first point where it may (DIFF-47).
+ *
  * Source: spec/vmalloc.md §4.2 to §4.4.
  */
 

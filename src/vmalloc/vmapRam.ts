@@ -1,6 +1,8 @@
 /**
  * Mappings that come and go quickly: up to 64 pages share blocks of address space, more have an area.
  *
+ * Unmapping what is not mapped throws (DIFF-46).
+ *
  * Source: spec/vmalloc.md §8.3.
  */
 
