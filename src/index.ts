@@ -6,6 +6,8 @@
 export { InvalidArgument, KernelBug, OutOfMemory } from './base/errors'
 export { type FaultAttr, parseFaultAttr } from './base/faultAttr'
 export {
+  type AddressWindow,
+  type FixmapWindow,
   fullAddress,
   LAYOUT_FLAT,
   LAYOUT_X86_64,
@@ -128,7 +130,13 @@ export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDe
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
+export { type VerifyVmallocOptions, verifyVmalloc } from './debug/verifyVmalloc'
 export { verifyVmap } from './debug/verifyVmap'
+export {
+  VMALLOC_INVARIANTS,
+  type VmallocInvariantId,
+  type VmallocViolation,
+} from './debug/vmallocInvariants'
 export { VMAP_INVARIANTS, type VmapInvariantId, type VmapViolation } from './debug/vmapInvariants'
 export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
@@ -227,6 +235,7 @@ export { formatUnreclaimableSlabs } from './proc/unreclaimableSlabs'
 export {
   formatVmallocInfo,
   formatVmallocMeminfo,
+  formatVmallocRows,
   parseVmallocInfo,
   type VmallocInfoOptions,
   type VmallocInfoRow,

@@ -8,6 +8,22 @@
  * Source: spec/vmalloc.md §2, §14.
  */
 
+/** A run of addresses, half-open. */
+export interface AddressWindow {
+  /** First address. */
+  readonly start: number
+  /** One more than the last address. */
+  readonly end: number
+}
+
+/** The slots of the fixmap, a page each. */
+export interface FixmapWindow {
+  /** Address of slot 0; the others go downwards. */
+  readonly top: number
+  /** How many there are. */
+  readonly slots: number
+}
+
 /** Where kernel addresses of memory lie. All addresses are without sign extension. */
 export interface Layout {
   /** Its name. */
@@ -30,18 +46,12 @@ export interface Layout {
   readonly vmallocStart: number
   /** VMALLOC_END: one more than its last address, but on x86_64 its last address. */
   readonly vmallocEnd: number
-  /** First address of the window of modules; 0 for none. */
-  readonly modulesStart: number
-  /** One more than its last address; 0 for none. */
-  readonly modulesEnd: number
-  /** First address of the map of the kernel image, which starts at physical address 0; 0 for none. */
-  readonly imageStart: number
-  /** One more than its last address; 0 for none. */
-  readonly imageEnd: number
-  /** Address of slot 0 of the fixmap, whose slots go downwards; 0 for none. */
-  readonly fixaddrTop: number
-  /** Slots of the fixmap, a page each. */
-  readonly fixmapSlots: number
+  /** The window of modules, if there is one. */
+  readonly modules?: AddressWindow
+  /** The map of the kernel image, if there is one; it starts at physical address 0. */
+  readonly image?: AddressWindow
+  /** The fixmap, if its place is known. */
+  readonly fixmap?: FixmapWindow
 }
 
 /**
@@ -59,12 +69,6 @@ export const LAYOUT_FLAT: Layout = /* @__PURE__ */ Object.freeze({
   vmemmap: 0xffffea0000000000n,
   vmallocStart: 0x400000000000,
   vmallocEnd: 0x600000000000,
-  modulesStart: 0,
-  modulesEnd: 0,
-  imageStart: 0,
-  imageEnd: 0,
-  fixaddrTop: 0,
-  fixmapSlots: 0,
 })
 
 /** Linux on x86_64 with four levels of page tables and no randomisation. */
@@ -79,12 +83,9 @@ export const LAYOUT_X86_64: Layout = /* @__PURE__ */ Object.freeze({
   vmemmap: 0xffffea0000000000n,
   vmallocStart: 0xc90000000000,
   vmallocEnd: 0xe8ffffffffff,
-  modulesStart: 0xffffa0000000,
-  modulesEnd: 0xffffff000000,
-  imageStart: 0xffff80000000,
-  imageEnd: 0xffffa0000000,
-  fixaddrTop: 0xffffff7ff000,
-  fixmapSlots: 1024,
+  modules: { start: 0xffffa0000000, end: 0xffffff000000 },
+  image: { start: 0xffff80000000, end: 0xffffa0000000 },
+  fixmap: { top: 0xffffff7ff000, slots: 1024 },
 })
 
 /** A kernel address in full, sign extension included: for printing. */

@@ -58,8 +58,7 @@ export function layoutRiscv(mode: 'sv39' | 'sv48', options: RiscvLayoutOptions =
       vmemmap: 0xffffffc700000000n,
       vmallocStart: 0x4800000000,
       vmallocEnd: 0x5800000000,
-      modulesStart: 0x7f00000000,
-      modulesEnd: 0x7f80000000,
+      modules: { start: 0x7f00000000, end: 0x7f80000000 },
     })
   }
   if (mode !== 'sv48') throw new InvalidArgument('mode', mode, "'sv39' or 'sv48'")
@@ -72,8 +71,7 @@ export function layoutRiscv(mode: 'sv39' | 'sv48', options: RiscvLayoutOptions =
     vmemmap: 0xffff8d8000000000n,
     vmallocStart: 0x8f8000000000,
     vmallocEnd: 0xaf8000000000,
-    modulesStart: 0xffff00000000,
-    modulesEnd: 0xffff80000000,
+    modules: { start: 0xffff00000000, end: 0xffff80000000 },
   })
 }
 
@@ -94,8 +92,7 @@ export function layoutArm64(options: Arm64LayoutOptions = {}): Layout {
       vmemmap: 0xfffffffe00000000n,
       vmallocStart: 0xc008000000,
       vmallocEnd: 0xfdf0000000,
-      modulesStart: 0xc000000000,
-      modulesEnd: 0xc008000000,
+      modules: { start: 0xc000000000, end: 0xc008000000 },
     })
   }
   if (vaBits !== 48) throw new InvalidArgument('vaBits', vaBits, '48 or 39')
@@ -108,8 +105,7 @@ export function layoutArm64(options: Arm64LayoutOptions = {}): Layout {
     vmemmap: 0xfffffc0000000000n,
     vmallocStart: 0x1800008000000,
     vmallocEnd: 0x1fbfff0000000,
-    modulesStart: 0x1800000000000,
-    modulesEnd: 0x1800008000000,
+    modules: { start: 0x1800000000000, end: 0x1800008000000 },
   })
 }
 
@@ -128,7 +124,7 @@ export const LAYOUT_ARM64: Layout = /* @__PURE__ */ layoutArm64()
  * too high.
  */
 export function shiftLayout(layout: Layout, shift: LayoutShift): Layout {
-  if (layout.vaBits !== 48 || layout.imageStart === 0) {
+  if (layout.vaBits !== 48 || layout.image === undefined) {
     throw new InvalidArgument('layout', layout.name, 'one of x86_64')
   }
   const { directMap = 0, vmalloc = 0, vmemmap = 0 } = shift
@@ -169,10 +165,7 @@ export function shiftLayout(layout: Layout, shift: LayoutShift): Layout {
 }
 
 /** What {@link withRam} completes: `vmemmap` is the record of the first frame of RAM. */
-type Bases = Omit<
-  Layout,
-  'directMap' | 'pointerBytes' | 'imageStart' | 'imageEnd' | 'fixaddrTop' | 'fixmapSlots'
->
+type Bases = Omit<Layout, 'directMap' | 'pointerBytes' | 'image' | 'fixmap'>
 
 function withRam(argument: string, base: number, bases: Bases): Layout {
   checkInteger(argument, base, 0, bases.directMapStart)
@@ -185,9 +178,5 @@ function withRam(argument: string, base: number, bases: Bases): Layout {
     directMap: bases.directMapStart - base,
     // 64 bytes a record of 4096 bytes.
     vmemmap: bases.vmemmap - BigInt(base) / 64n,
-    imageStart: 0,
-    imageEnd: 0,
-    fixaddrTop: 0,
-    fixmapSlots: 0,
   })
 }

@@ -125,7 +125,7 @@ export function newState(geometry: Geometry, shared: boolean): Int32Array {
 function bootMemory(options: BuddyOptions): BootMemory {
   if (options.memory) return options.memory
   if (!options.ram) {
-    throw new InvalidArgument('options', options, 'an object with ram or memory')
+    throw new InvalidArgument('options', options, 'with ram or memory')
   }
   const memory = options.ram.ranges.filter((range) => range.type !== 'device')
   return { memory, reserved: memory.filter((range) => range.type === 'reserved') }

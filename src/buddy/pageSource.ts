@@ -42,7 +42,7 @@ function makeSource(pages: BuddyAllocator): PageSource {
   const { words } = c
   const ram = c.ram as Partial<ByteRam>
   if (ram.hasContent !== true) {
-    throw new InvalidArgument('ram', ram, 'a PhysicalMemory with content')
+    throw new InvalidArgument('ram', ram, 'memory with content')
   }
   const flagsAt = (pfn: number) => pageRecord(pfn) + PAGE_FLAGS
   const here = (node: number) => (node < 0 ? words[c.cpuRecord + CPU_NODE]! : node)

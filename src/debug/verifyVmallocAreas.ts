@@ -111,14 +111,11 @@ function checkPage(
 
 /** Nothing is mapped in what is free or waits for a purge; nor in areas that nobody knows anything of. */
 function checkIdle(s: VmallocSurvey): void {
-  const { vmallocStart, vmallocEnd, modulesStart, modulesEnd } = s.c.layout
+  const { vmallocStart: start, vmallocEnd: end, modules } = s.c.layout
   for (const area of s.idle) {
-    for (const [low, high] of [
-      [vmallocStart, vmallocEnd],
-      [modulesStart, modulesEnd],
-    ] as const) {
-      const from = Math.max(low, s.start(area))
-      const to = Math.min(high, s.end(area))
+    for (const window of [{ start, end }, ...(modules ? [modules] : [])]) {
+      const from = Math.max(window.start, s.start(area))
+      const to = Math.min(window.end, s.end(area))
       if (from >= to) continue
       s.c.tables.forEachLeaf(from, to, (address) => {
         const text = `0x${address.toString(16)}, of no area in use, is mapped`

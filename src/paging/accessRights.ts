@@ -21,7 +21,19 @@
  * Source: spec/vmalloc.md §13.2, §13.4, §13.5.
  */
 
+import {
+  ENTRY_DBM as ARM_DBM,
+  ENTRY_PXN as ARM_PXN,
+  ENTRY_RDONLY as ARM_RDONLY,
+  TABLE_NO_USER as ARM_TABLE_NO_USER,
+  TABLE_PXN as ARM_TABLE_PXN,
+  TABLE_RDONLY as ARM_TABLE_RDONLY,
+  TABLE_UXN as ARM_TABLE_UXN,
+  ENTRY_USER as ARM_USER,
+  ENTRY_UXN as ARM_UXN,
+} from './arm64Format'
 import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY, PROT_USER } from './format'
+import { type EntryChange, tablePlan } from './tablePlan'
 
 /** All rights: what a walk starts with. */
 export const RIGHTS_ALL = 0x7ff
@@ -32,23 +44,6 @@ const RIGHTS_USER_WRITES = 0x400
 const RIGHTS_WRITES = 0x92
 const KERNEL_EXECUTES_USER = 0x100
 const READ_WRITE_EXECUTE = 0x7
-
-const X86_ACCESSED = 0x20
-const X86_DIRTY = 0x40
-const RISCV_ACCESSED = 0x40
-const RISCV_DIRTY = 0x80
-
-const ARM_USER = 0x40
-const ARM_RDONLY = 0x80
-const ARM_AF = 0x400
-// In the high half.
-const ARM_DBM = 0x80000
-const ARM_PXN = 0x200000
-const ARM_UXN = 0x400000
-const ARM_TABLE_PXN = 0x8000000
-const ARM_TABLE_UXN = 0x10000000
-const ARM_TABLE_NO_USER = 0x20000000
-const ARM_TABLE_RDONLY = 0x40000000
 
 /** The architecture of a format. */
 export type Architecture = 'x86' | 'riscv' | 'arm64'
@@ -65,8 +60,14 @@ export class AccessRights {
   /** The processor sets the marks by itself. */
   readonly updates: boolean
   private readonly format: PageTableFormat
+  /** What the processor changes when a page is used, and when it is written. */
+  private readonly accessed: EntryChange
+  private readonly written: EntryChange
 
   constructor(format: PageTableFormat, updates: boolean) {
+    const { accessed, written } = tablePlan(format)
+    this.accessed = accessed
+    this.written = written
     this.architecture = architectureOf(format)
     this.format = format
     this.updates = updates
@@ -93,37 +94,28 @@ export class AccessRights {
 
   /** Which of PROT_ACCESSED and PROT_DIRTY the entry of a leaf lacks. */
   missing(lo: number, hi: number): number {
-    const marks = PROT_ACCESSED | PROT_DIRTY
-    switch (this.architecture) {
-      case 'x86':
-        return marks & ~prot(lo, X86_ACCESSED, X86_DIRTY)
-      case 'riscv':
-        return marks & ~prot(lo, RISCV_ACCESSED, RISCV_DIRTY)
-      case 'arm64': {
-        const clean = (hi & ARM_DBM) !== 0 && (lo & ARM_RDONLY) !== 0
-        return ((lo & ARM_AF) === 0 ? PROT_ACCESSED : 0) | (clean ? PROT_DIRTY : 0)
-      }
-    }
+    const accessed = (lo & this.accessed.setLow) === 0 ? PROT_ACCESSED : 0
+    const clean =
+      this.architecture === 'arm64'
+        ? (hi & ARM_DBM) !== 0 && (lo & ARM_RDONLY) !== 0
+        : (lo & this.written.setLow) === 0
+    return accessed | (clean ? PROT_DIRTY : 0)
   }
 
   /** Whether an x86 processor still has to mark the entry of a table as used; PAE's top entries have no mark. */
   tableUnmarked(lo: number, level: number): boolean {
-    if (this.architecture !== 'x86' || (lo & X86_ACCESSED) !== 0) return false
+    if (this.architecture !== 'x86' || (lo & this.accessed.setLow) !== 0) return false
     return level !== 0 || this.format.levels[0]?.bits !== 2
   }
 
-  /** The low half of an entry with marks set. */
+  /** The low half of an entry with marks set: all of them lie there. */
   mark(lo: number, marks: number): number {
-    const accessed = (marks & PROT_ACCESSED) !== 0
-    const dirty = (marks & PROT_DIRTY) !== 0
-    switch (this.architecture) {
-      case 'x86':
-        return lo | (accessed ? X86_ACCESSED : 0) | (dirty ? X86_DIRTY : 0)
-      case 'riscv':
-        return lo | (accessed ? RISCV_ACCESSED : 0) | (dirty ? RISCV_DIRTY : 0)
-      case 'arm64':
-        return (lo | (accessed ? ARM_AF : 0)) & (dirty ? ~ARM_RDONLY : -1)
+    let marked = lo
+    if ((marks & PROT_ACCESSED) !== 0) marked |= this.accessed.setLow
+    if ((marks & PROT_DIRTY) !== 0) {
+      marked = (marked & ~this.written.clearLow) | this.written.setLow
     }
+    return marked
   }
 
   private ofArmLeaf(lo: number, hi: number): number {
@@ -164,8 +156,4 @@ function ofArmTable(hi: number): number {
   // Without access for the user it is a page of the kernel; executing needs no access.
   if ((hi & ARM_TABLE_NO_USER) !== 0) rights &= 0x27
   return rights
-}
-
-function prot(lo: number, accessed: number, dirty: number): number {
-  return ((lo & accessed) !== 0 ? PROT_ACCESSED : 0) | ((lo & dirty) !== 0 ? PROT_DIRTY : 0)
 }

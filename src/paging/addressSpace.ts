@@ -18,18 +18,17 @@
 import { checkInteger, InvalidArgument, KernelBug, OutOfMemory } from '../base/errors'
 import { PAGE_SIZE, type Pfn, type PhysAddr } from '../base/units'
 import type { Frames } from '../buddy/frameSource'
-import { listenToFlushes } from './flushList'
 import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY } from './format'
 import { KernelHalf } from './kernelHalf'
 import { type AddressSpaceOptions, makeTables } from './spaceOptions'
-import { type SpaceMapping, SpaceScan } from './spaceScan'
+import type { SpaceMapping } from './spaceScan'
 import { MAP_NO_MEMORY, MAP_OK } from './tableTree'
 import type { PageWalk } from './tableWalk'
 import { flushing } from './tlb'
+import { gapOf } from './virtualAddress'
 import { VirtualMemory } from './virtualMemory'
 
 const MAX_PAGES = 1099511627776
-const ADDRESSES_32_BIT = 4294967296
 
 /** A leaf that was used. */
 export interface UsedPages {
@@ -51,10 +50,9 @@ export interface UsedPages {
  * ```
  *
  * Addresses are without sign extension, in [0, 2^vaBits) of the format. Ranges are whole pages, and do not
- * reach across the middle of 64 bits. After {@link destroy} every call throws KernelBug.
+ * reach across the gap between the two halves of 64 bits. After {@link destroy} every call throws KernelBug.
  */
 export class AddressSpace extends VirtualMemory {
-  private readonly scan: SpaceScan
   private readonly kernelHalf: KernelHalf | null
   private readonly stopKernel: () => void
   /** One more than the highest address that may be mapped here. */
@@ -68,13 +66,12 @@ export class AddressSpace extends VirtualMemory {
   constructor(pages: Frames, options: AddressSpaceOptions) {
     super(makeTables(pages, options), options)
     const { kernel } = options
-    this.scan = new SpaceScan(this.tables)
     this.kernelHalf =
       kernel === undefined ? null : new KernelHalf(this.tables, kernel, options.kernelStart)
     this.end = this.kernelHalf?.start ?? 2 ** options.format.vaBits
     this.kernelHalf?.sync()
     const listens = kernel !== undefined && this.tlb.size !== 0
-    this.stopKernel = listens ? listenToFlushes(kernel, flushing(this.tlb)) : () => {}
+    this.stopKernel = listens ? kernel.listen(flushing(this.tlb)) : () => {}
   }
 
   /** Makes an empty space; null when there is no page for a top table. */
@@ -146,7 +143,7 @@ export class AddressSpace extends VirtualMemory {
     this.checkRange(address, bytes)
     const { tables } = this
     const end = address + bytes
-    if (tables.splitAt(address) !== MAP_OK || tables.splitAt(end) !== MAP_OK) return false
+    if (tables.splitAt(address, bytes) !== MAP_OK) return false
     tables.flush.flushCacheUnmap(address, end)
     tables.unmapRange(address, bytes)
     tables.flush.flushTlb(address, end)
@@ -179,7 +176,7 @@ export class AddressSpace extends VirtualMemory {
   /** What is mapped, in ascending order, without a kernel's part. */
   mappings(): readonly SpaceMapping[] {
     this.checkAlive()
-    return this.scan.mappings(0, this.end)
+    return this.tables.mappings(0, this.end)
   }
 
   /** Whether the page of an address has been used since its mark was taken. */
@@ -254,14 +251,15 @@ export class AddressSpace extends VirtualMemory {
   }
 
   private checkUnused(address: number, bytes: number): void {
-    const used = this.scan.firstUsed(address, address + bytes)
+    const used = this.tables.firstUsed(address, address + bytes)
     if (used < 0) return
     throw new KernelBug('ALREADY_MAPPED', `address ${hex(used)} is mapped already`)
   }
 
   private checkAlive(): void {
-    if (this.walker.closed)
+    if (this.walker.closed) {
       throw new KernelBug('TABLES_DESTROYED', 'the address space was destroyed')
+    }
   }
 
   private checkRange(address: number, bytes: number): void {
@@ -271,8 +269,8 @@ export class AddressSpace extends VirtualMemory {
     if (address % PAGE_SIZE !== 0) {
       throw new InvalidArgument('address', address, 'a multiple of 4096')
     }
-    const middle = 2 ** (this.format.vaBits - 1)
-    const limit = address < middle && end > ADDRESSES_32_BIT ? Math.min(middle, end) : end
+    const gap = gapOf(this.format)
+    const limit = address < gap ? Math.min(gap, end) : end
     checkInteger('bytes', bytes, PAGE_SIZE, limit - address)
     if (bytes % PAGE_SIZE !== 0) throw new InvalidArgument('bytes', bytes, 'a multiple of 4096')
   }

@@ -71,23 +71,23 @@ const ATTR_MASK = 0x1c
 const ATTR_NON_CACHEABLE = 2
 const ATTR_NGNRNE = 3
 const ATTR_NGNRE = 4
-const ENTRY_USER = 0x40
-const ENTRY_RDONLY = 0x80
+export const ENTRY_USER = 0x40
+export const ENTRY_RDONLY = 0x80
 const ENTRY_SHARED = 0x300
 const ENTRY_AF = 0x400
 const ENTRY_NG = 0x800
 
 // In the high half.
-const ENTRY_DBM = 0x80000
-const ENTRY_PXN = 0x200000
-const ENTRY_UXN = 0x400000
+export const ENTRY_DBM = 0x80000
+export const ENTRY_PXN = 0x200000
+export const ENTRY_UXN = 0x400000
 const ENTRY_DIRTY = 0x800000
 const ENTRY_SPECIAL = 0x1000000
 const ENTRY_PROT_NONE = 0x4000000
-const TABLE_PXN = 0x8000000
-const TABLE_UXN = 0x10000000
-const TABLE_NO_USER = 0x20000000
-const TABLE_RDONLY = 0x40000000
+export const TABLE_PXN = 0x8000000
+export const TABLE_UXN = 0x10000000
+export const TABLE_NO_USER = 0x20000000
+export const TABLE_RDONLY = 0x40000000
 
 // Syndrome of an abort: class, length of instruction, write, status, to which the level is added.
 const CLASS_FETCH = 0x80000000

@@ -12,7 +12,7 @@ import { PAGE_SIZE } from '../base/units'
 import type { ByteRam } from '../page/pageSource'
 import { ACCESS_READ, ACCESS_WRITE, type PageFault } from './pageFault'
 import type { TypedRam } from './typedRam'
-import { checkVirtual } from './virtualRange'
+import { checkVirtual } from './virtualAddress'
 
 const MAX_BYTES = 4503599627370496
 

@@ -21,9 +21,11 @@ import { PAGE_SIZE } from '../base/units'
 import type { FrameSource } from '../page/frameSource'
 import type { FlushOps } from './flushOps'
 import type { PageTableFormat } from './format'
+import { firstUsed, mappings, type SpaceMapping } from './spaceScan'
 import {
   badAddress,
   checkAddress,
+  checkFlush,
   checkFrames,
   checkMask,
   checkPhys,
@@ -33,10 +35,11 @@ import {
 } from './tableChecks'
 import { destroy, freeEmptyTables } from './tableFree'
 import { mapPages, mapRange, populate, unmapRange } from './tableMap'
-import { frameOf, HIGH_UNIT, leafFrame } from './tablePlan'
-import { markUsed, protectRange, splitLeaf, testAndClear } from './tableProtect'
+import { markUsed, testAndClear } from './tableMarks'
+import { protectRange } from './tableProtect'
+import { splitRange } from './tableSplit'
 import { type PageTablesOptions, TableTree } from './tableTree'
-import { forEachLeaf, type LeafVisitor, type PageWalk, walk } from './tableWalk'
+import { forEachLeaf, frameAt, type LeafVisitor, type PageWalk, walk } from './tableWalk'
 
 export { MAP_BUSY, MAP_NO_MEMORY, MAP_OK, type PageTablesOptions } from './tableTree'
 export type { LeafVisitor, PageWalk, PageWalkEntry } from './tableWalk'
@@ -58,10 +61,6 @@ export class PageTables {
   readonly frames: FrameSource
   /** The format. */
   readonly format: PageTableFormat
-  /** Frame of the top table. */
-  readonly root: number
-  /** Frame of the top table of addresses with the highest bit set; the same where there is only one. */
-  readonly highRoot: number
   private readonly t: TableTree
 
   /**
@@ -74,21 +73,35 @@ export class PageTables {
       throw new InvalidArgument('frames', frames, 'a source of frames that have content')
     }
     if (options.gfp !== undefined) checkMask(options.gfp)
+    if (options.flush !== undefined) checkFlush(options.flush)
     const t = new TableTree(frames, format, options)
     this.frames = frames
     this.format = format
-    this.root = t.root
-    this.highRoot = t.highRoot
     this.t = t
   }
 
-  /** Told before tables that are not used any more are given back, and of changed protections. */
+  /** Frame of the top table; -1 once the tables are destroyed. */
+  get root(): number {
+    return this.t.root
+  }
+
+  /** Frame of the top table of addresses with the highest bit set; the same where there is only one. */
+  get highRoot(): number {
+    return this.t.highRoot
+  }
+
+  /** Tells all who listen: those who change mappings call it where the calls here do not. */
   get flush(): FlushOps {
     return this.t.flush
   }
 
-  set flush(flush: FlushOps) {
-    this.t.flush = flush
+  /**
+   * Adds a listener, told before tables that are not used any more are given back, and of changed protections. Returns
+   * the function that removes it.
+   */
+  listen(listener: FlushOps): () => void {
+    checkFlush(listener)
+    return this.t.flush.add(listener)
   }
 
   /** How pages for tables are asked for, __GFP_ZERO always besides. */
@@ -172,48 +185,23 @@ export class PageTables {
   }
 
   /**
-   * Splits a large leaf that `address`, a multiple of 4096, lies inside of, so that a leaf starts there. Everything stays
-   * mapped as it was.
+   * Splits the large leaves that a range starts or ends inside of, so that none is partly in it. Everything stays mapped
+   * as it was.
    * @returns MAP_OK, or MAP_NO_MEMORY with nothing changed.
+   * @throws InvalidArgument for a range that is not one of the format.
    */
-  splitAt(address: number): number {
-    checkRange(this.t.end, address, 0)
-    return splitLeaf(this.t, address)
+  splitAt(address: number, bytes = 0): number {
+    checkRange(this.t.end, address, bytes)
+    return splitRange(this.t, address, address + bytes)
   }
 
   /** Frame that a byte address is mapped to; -1 for none. */
   pfnAt(address: number): number {
     const { t } = this
-    const { plan, places } = t
     if (!(address >= 0 && address < t.end) || Math.floor(address) !== address) {
       throw badAddress(t.end, address)
     }
-    if (!plan.even) return lookUp(t, address)
-    // Numbers of the plan in locals, and no arrays but memory: half the time of the general way (measured).
-    const words = places.allWords()
-    const low = (address / PAGE_SIZE) >>> 0
-    const high = (address / HIGH_UNIT) >>> 0
-    const { lowMask, pfnShift, highMask, frameUnit } = plan
-    const isLow = plan.tableLowIs[0]!
-    const isHigh = plan.tableHighIs[0]!
-    const testLow = plan.tableLow[0]!
-    const testHigh = plan.tableHigh[0]!
-    let base = places.of(address < plan.half ? t.root : t.highRoot)
-    for (let shift = plan.topShift; ; shift -= 9) {
-      const index = (shift < 27 ? low >>> shift : high >>> (shift - 27)) & 511
-      const at = base + 2 * index
-      const lo = words[at]!
-      const hi = words[at + 1]!
-      if (shift === 0) {
-        return t.format.kindOf(lo, hi, plan.last) === 'leaf' ? frameOf(plan, lo, hi) : -1
-      }
-      // Nothing there, or a large leaf.
-      if ((lo & testLow) !== isLow || (hi & testHigh) !== isHigh) return lookUp(t, address)
-      const above = hi & highMask
-      const below = (lo & lowMask) >>> pfnShift
-      base = places.of(above === 0 ? below : below + above * frameUnit)
-      if (base < 0) return -1
-    }
+    return frameAt(t, address)
   }
 
   /** Physical address that a byte address is mapped to; -1 for none. */
@@ -238,6 +226,18 @@ export class PageTables {
     return populate(this.t, start, end, level)
   }
 
+  /** The first address in [start, end), multiples of 4096, whose entry is not empty, whatever it says; -1 for none. */
+  firstUsed(start: number, end: number): number {
+    checkRange(this.t.end, start, end - start)
+    return firstUsed(this.t, start, end)
+  }
+
+  /** What is mapped in [start, end), in ascending order, for nobody's use too; a large leaf as a whole. */
+  mappings(start: number, end: number): SpaceMapping[] {
+    checkSpan(this.t.end, start, end)
+    return mappings(this.t, start, end)
+  }
+
   /** Visits the leaves that [start, end) touches, in ascending order, each as a whole. */
   forEachLeaf(start: number, end: number, visit: LeafVisitor): void {
     checkSpan(this.t.end, start, end)
@@ -255,7 +255,7 @@ export class PageTables {
 
   /**
    * Takes PROT_ACCESSED, PROT_DIRTY or both from the page of an address. Flush the TLB, or the processor may not set
-   * them again.
+   * them again. An entry of AArch64 that is writable without DBM has no way to say that it is clean: it stays dirty.
    * @returns those of `bits` that it had.
    */
   testAndClear(address: number, bits: number): number {
@@ -285,15 +285,4 @@ export class PageTables {
     if (this.t.end === 0 && this.t.records.size === 0) throw destroyed()
     destroy(this.t)
   }
-}
-
-/** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
-function lookUp(t: TableTree, address: number): number {
-  const { plan } = t
-  const level = t.seek(address, plan.last)
-  const { lo, hi } = t
-  if (t.format.kindOf(lo, hi, level) !== 'leaf') return -1
-  if (level === plan.last) return frameOf(plan, lo, hi)
-  const pages = Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
-  return leafFrame(plan, lo, hi, level) + pages
 }

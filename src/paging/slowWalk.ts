@@ -12,6 +12,7 @@ import type { ByteRam } from '../page/pageSource'
 import { type AccessRights, RIGHTS_ALL, settle } from './accessRights'
 import { type FaultReason, type PageTableFormat, PROT_ACCESSED, PROT_DIRTY } from './format'
 import { ACCESS_EXECUTE, ACCESS_WRITE, type FaultDetails } from './pageFault'
+import { entryIndex, frameOf, pageOfLeaf } from './tablePlan'
 import type { Walker } from './walker'
 
 /** One access to one page. */
@@ -64,11 +65,12 @@ export class SlowWalk {
   check(request: PageAccess): number {
     const { address } = request
     const { format, walker, entries } = this
+    const { plan } = walker
     if (!format.isCanonical(address)) return this.fail(request, 'non-canonical', 0)
     let rights = RIGHTS_ALL
     let pfn = walker.rootFor(address)
     const tables: Entry[] = []
-    for (let level = 0; level <= walker.last; level++) {
+    for (let level = 0; level <= plan.last; level++) {
       const entry = this.entryAt(pfn, address, level)
       // A pointer to what is no memory.
       if (entry === null) return this.fail(request, 'reserved', Math.max(level - 1, 0))
@@ -79,9 +81,9 @@ export class SlowWalk {
       if (kind === 'leaf') return this.atLeaf(request, tables, entry, rights)
       rights &= entries.ofTable(lo, hi, level)
       if (entries.tableUnmarked(lo, level)) tables.push(entry)
-      pfn = walker.pfnOf(lo, hi)
+      pfn = frameOf(plan, lo, hi)
     }
-    return this.fail(request, 'reserved', walker.last)
+    return this.fail(request, 'reserved', plan.last)
   }
 
   /** Records a fault; -1. */
@@ -121,18 +123,17 @@ export class SlowWalk {
       for (const table of tables) this.write(table, entries.mark(table.lo, PROT_ACCESSED))
       if (missing !== 0) this.write(leaf, entries.mark(lo, missing))
     }
-    const pfn = walker.pfnOf(lo, hi)
-    return level === walker.last ? pfn : walker.inLarge(pfn, level, request.address)
+    return pageOfLeaf(walker.plan, lo, hi, level, request.address)
   }
 
   private entryAt(table: number, address: number, level: number): Entry | null {
     const { walker } = this
     const place = walker.places.of(table)
     if (place < 0) return null
-    const { words, entryWords } = walker
-    const at = place + walker.indexAt(address, level) * entryWords
+    const { words, plan } = walker
+    const at = place + entryIndex(plan, address, level) * plan.stride
     const lo = words[at]!
-    return { at, table, lo, hi: entryWords === 2 ? words[at + 1]! : 0, level }
+    return { at, table, lo, hi: plan.stride === 2 ? words[at + 1]! : 0, level }
   }
 
   private write(entry: Entry, lo: number): void {

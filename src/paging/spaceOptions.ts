@@ -9,8 +9,6 @@ import { PageTables } from './pageTables'
 import { checkTranslatorOptions } from './translatorOptions'
 import type { VirtualMemoryOptions } from './virtualMemory'
 
-const FLUSHES = ['flushTlb', 'flushCacheMap', 'flushCacheUnmap']
-
 /** What an address space is made of. */
 export interface AddressSpaceOptions extends VirtualMemoryOptions {
   /** The format of its tables. */
@@ -51,9 +49,6 @@ export function makeTables(pages: Frames, options: AddressSpaceOptions): PageTab
   }
   if (typeof kernelTables !== 'boolean') {
     throw new InvalidArgument('kernelTables', kernelTables, 'true or false')
-  }
-  if (flush !== undefined && !FLUSHES.every((name) => typeof Object(flush)[name] === 'function')) {
-    throw new InvalidArgument('flush', flush, 'an object with the functions of FlushOps')
   }
   checkTranslatorOptions(format, options)
   const frames = frameSource(pages)

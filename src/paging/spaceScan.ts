@@ -6,10 +6,9 @@
  */
 
 import { PAGE_SIZE } from '../base/units'
-import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY, PROT_READ } from './format'
-import { FramePlaces } from './framePlaces'
-import type { PageTables } from './pageTables'
-import { entryIndex, frameOf, isTable, leafFrame, type TablePlan, tablePlan } from './tablePlan'
+import { PROT_ACCESSED, PROT_DIRTY } from './format'
+import { leafFrame, mapsFrames } from './tablePlan'
+import { nextEntry, type TableTree } from './tableTree'
 
 /** Consecutive pages that are mapped alike to consecutive frames. */
 export interface SpaceMapping {
@@ -22,88 +21,47 @@ export interface SpaceMapping {
   readonly prot: number
 }
 
-/** Told of an entry that is not empty and points at no table: its address, halves and level. True to end the scan. */
-type EntryVisitor = (address: number, lo: number, hi: number, level: number) => boolean
-
-/** Reads tables by themselves: nothing is believed of what they hold. */
-export class SpaceScan {
-  private readonly tables: PageTables
-  private readonly format: PageTableFormat
-  private readonly plan: TablePlan
-  private readonly places: FramePlaces
-
-  constructor(tables: PageTables) {
-    this.tables = tables
-    this.format = tables.format
-    this.plan = tablePlan(tables.format)
-    this.places = new FramePlaces(tables.frames)
-  }
-
-  /** The first address in [start, end) whose entry is not empty; -1 for none. */
-  firstUsed(start: number, end: number): number {
-    let found = -1
-    this.scan(start, end, (address) => {
-      found = Math.max(address, start)
-      return true
-    })
-    return found
-  }
-
-  /** What is mapped in [start, end), in ascending order; a large leaf as a whole. */
-  mappings(start: number, end: number): SpaceMapping[] {
-    const runs: { address: number; bytes: number; pfn: number; prot: number }[] = []
-    this.scan(start, end, (address, lo, hi, level) => {
-      const prot = this.protOf(lo, hi, level)
-      if (prot < 0) return false
-      const pfn = leafFrame(this.plan, lo, hi, level)
-      const bytes = this.plan.spans[level]!
-      const last = runs[runs.length - 1]
-      const follows =
-        last !== undefined &&
-        last.address + last.bytes === address &&
-        last.pfn + last.bytes / PAGE_SIZE === pfn &&
-        last.prot === prot
-      if (follows) last.bytes += bytes
-      else runs.push({ address, bytes, pfn, prot })
-      return false
-    })
-    return runs
-  }
-
-  /** The protection of an entry that maps something; -1 for another. */
-  private protOf(lo: number, hi: number, level: number): number {
-    const { format, plan } = this
-    const kind = format.kindOf(lo, hi, level)
-    const prot = format.protOf(lo, hi, level)
-    if (kind === 'none') {
-      // Only what the format itself writes for pages that nobody may use: anything else is no mapping.
-      if (format.levels[level]?.leaf !== true || (prot & PROT_READ) !== 0) return -1
-      const bits = format.leafBits(prot, level)
-      const same =
-        (lo & ~plan.leafLow[level]!) === bits.lo && (hi & ~plan.leafHigh[level]!) === bits.hi
-      return same ? prot & ~(PROT_ACCESSED | PROT_DIRTY) : -1
+/** The first address in [start, end) whose entry is not empty; -1 for none. */
+export function firstUsed(t: TableTree, start: number, end: number): number {
+  const { last, spans, stride } = t.plan
+  for (let here = start; here < end; ) {
+    const level = t.seek(here, last)
+    if (level < last) {
+      if (t.lo !== 0 || t.hi !== 0) return here
+      here = nextEntry(here, spans[level]!)
+      continue
     }
-    return kind === 'leaf' ? prot & ~(PROT_ACCESSED | PROT_DIRTY) : -1
-  }
-
-  private scan(start: number, end: number, visit: EntryVisitor): void {
-    const { plan, places, tables } = this
-    for (let here = start; here < end; ) {
-      const words = places.allWords()
-      let base = places.of(here >= plan.half ? tables.highRoot : tables.root)
-      for (let level = 0; ; level++) {
-        const at = base + entryIndex(plan, here, level) * plan.stride
-        const lo = words[at]!
-        const hi = plan.stride === 2 ? words[at + 1]! : 0
-        const table = level < plan.last && isTable(plan, lo, hi, level)
-        base = table ? places.of(frameOf(plan, lo, hi)) : -1
-        if (base >= 0) continue
-        const span = plan.spans[level]!
-        const first = Math.floor(here / span) * span
-        if ((lo !== 0 || hi !== 0) && visit(first, lo, hi, level)) return
-        here = first + span
-        break
-      }
+    const count = t.entriesLeft((end - here) / PAGE_SIZE)
+    for (let i = 0; i < count * stride; i++) {
+      if (t.words[t.at + i] !== 0) return here + Math.floor(i / stride) * PAGE_SIZE
     }
+    here += count * PAGE_SIZE
   }
+  return -1
+}
+
+/** What is mapped in [start, end), in ascending order; a large leaf as a whole. */
+export function mappings(t: TableTree, start: number, end: number): SpaceMapping[] {
+  const { last, spans } = t.plan
+  const runs: { -readonly [Key in keyof SpaceMapping]: SpaceMapping[Key] }[] = []
+  for (let here = start; here < end; ) {
+    const level = t.seek(here, last)
+    const bytes = spans[level]!
+    const next = nextEntry(here, bytes)
+    const address = next - bytes
+    here = next
+    const { lo, hi } = t
+    if (!mapsFrames(t.format, t.plan, lo, hi, level)) continue
+    const pfn = leafFrame(t.plan, lo, hi, level)
+    const prot = t.format.protOf(lo, hi, level) & ~(PROT_ACCESSED | PROT_DIRTY)
+    const run = runs[runs.length - 1]
+    const follows =
+      run !== undefined &&
+      run.address + run.bytes === address &&
+      run.pfn + run.bytes / PAGE_SIZE === pfn &&
+      run.prot === prot
+    if (follows) run.bytes += bytes
+    else runs.push({ address, bytes, pfn, prot })
+  }
+  return runs
 }

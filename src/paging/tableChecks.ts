@@ -5,6 +5,7 @@
 
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
+import type { FlushOps } from './flushOps'
 
 /** Throws unless the range consists of pages below `end`. */
 export function checkRange(end: number, address: number, bytes: number): void {
@@ -59,6 +60,15 @@ export function checkFrames(
 /** Throws unless `gfp` is an unsigned integer of 32 bits. */
 export function checkMask(gfp: number): void {
   checkInteger('gfp', gfp, 0, 0xffffffff)
+}
+
+const FLUSHES = ['flushTlb', 'flushCacheMap', 'flushCacheUnmap'] as const
+
+/** Throws unless `flush` has the functions of FlushOps. */
+export function checkFlush(flush: FlushOps): void {
+  if (!FLUSHES.every((name) => typeof Object(flush)[name] === 'function')) {
+    throw new InvalidArgument('flush', flush, 'an object with the functions of FlushOps')
+  }
 }
 
 /** The error for an address that is not one. */

@@ -21,8 +21,11 @@ export function freeEmptyTables(t: TableTree, start: number, end: number): numbe
     if (end > half) collect(t, t.highRoot, 0, Math.max(start, half), end, freed)
   }
   if (freed.length === 0) return 0
-  t.flush.flushTlb(start, end)
-  for (const pfn of freed) t.freeTable(pfn)
+  try {
+    t.flush.flushTlb(start, end)
+  } finally {
+    for (const pfn of freed) t.freeTable(pfn)
+  }
   return freed.length
 }
 
@@ -74,11 +77,16 @@ function pointTo(t: TableTree, table: number, level: number, index: number): num
  */
 export function destroy(t: TableTree): void {
   t.end = 0
-  t.flush.flushTlb(0, t.plan.end)
-  const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
-  for (const [pfn, { entry }] of known) {
-    if (entry >= 0) clearForeign(t, pfn, entry)
-    t.freeTable(pfn)
+  t.root = -1
+  t.highRoot = -1
+  try {
+    t.flush.flushTlb(0, t.plan.end)
+  } finally {
+    const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
+    for (const [pfn, { entry }] of known) {
+      if (entry >= 0) clearForeign(t, pfn, entry)
+      t.freeTable(pfn)
+    }
   }
 }
 

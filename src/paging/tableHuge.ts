@@ -69,13 +69,13 @@ function detachTwo(t: TableTree, address: number, table: number): number {
   const { plan, places } = t
   const { level } = t
   const below = tablesBelow(t, table, level + 1)
-  if (below === null) return MAP_BUSY
+  if (typeof below === 'number') return below
   const saved = t.frames.allocPages((t.gfp & ~__GFP_ZERO) >>> 0, 0, -1)
   if (saved < 0) return HUGE_REFUSED
   // Who gave the page may have used these tables meanwhile.
   t.seek(address, level)
   const still = t.level === level && frameOf(plan, t.lo, t.hi) === table && t.ownsTable(table)
-  if (!still || tablesBelow(t, table, level + 1)?.join() !== below.join()) {
+  if (!still || String(tablesBelow(t, table, level + 1)) !== String(below)) {
     t.frames.freePages(saved, 0)
     return HUGE_REFUSED
   }
@@ -96,8 +96,11 @@ function detachTwo(t: TableTree, address: number, table: number): number {
   return MAP_OK
 }
 
-/** Empty tables at the entries of a table, in index order; null when there is anything else. */
-function tablesBelow(t: TableTree, table: number, level: number): number[] | null {
+/**
+ * Empty tables at the entries of a table, in index order; MAP_BUSY when something is mapped there, HUGE_REFUSED when
+ * a table is somebody else's.
+ */
+function tablesBelow(t: TableTree, table: number, level: number): number[] | number {
   const { plan, places, records } = t
   const words = places.allWords()
   const place = places.of(table)
@@ -106,11 +109,12 @@ function tablesBelow(t: TableTree, table: number, level: number): number[] | nul
     const lo = words[place + index * plan.stride]!
     const hi = plan.stride === 2 ? words[place + index * 2 + 1]! : 0
     if (lo === 0 && hi === 0) continue
-    if (!isTable(plan, lo, hi, level)) return null
+    if (!isTable(plan, lo, hi, level)) return MAP_BUSY
     const pfn = frameOf(plan, lo, hi)
     const record = records.get(pfn)
     const entry = table * PAGE_SIZE + index * t.format.entryBytes
-    if (record?.level !== level + 1 || record.entry !== entry || !isEmpty(t, pfn)) return null
+    if (record?.level !== level + 1 || record.entry !== entry) return HUGE_REFUSED
+    if (!isEmpty(t, pfn)) return MAP_BUSY
     found.push(pfn)
   }
   return found

@@ -7,7 +7,7 @@
 import { PAGE_SIZE } from '../base/units'
 import type { EntryBits } from './format'
 import { HUGE_REFUSED, putHuge } from './tableHuge'
-import { MAP_BUSY, MAP_OK, type TableTree } from './tableTree'
+import { MAP_BUSY, MAP_OK, nextEntry, type TableTree } from './tableTree'
 
 /** Maps frames, one each page. Arguments have been checked. Returns a MAP_ code. */
 export function mapPages(
@@ -18,11 +18,11 @@ export function mapPages(
   count: number,
   bits: EntryBits,
 ): number {
-  const { last, masks } = t.plan
+  const { last } = t.plan
   for (let done = 0; done < count; ) {
     const code = t.reach(address + done * PAGE_SIZE, last)
     if (code !== MAP_OK) return code
-    const room = Math.min(count - done, masks[last]! + 1 - t.index)
+    const room = t.entriesLeft(count - done)
     const filled = fillPages(t, pfns, first + done, room, bits.lo, bits.hi)
     t.written(filled)
     if (filled < room) return MAP_BUSY
@@ -31,10 +31,13 @@ export function mapPages(
   return MAP_OK
 }
 
-/** Writes leaves from the cursor on, up to the first entry that is not empty; returns how many. */
+/**
+ * Writes leaves from the cursor on, up to the first entry that is not empty; returns how many. Frames are those of a
+ * list from index `first` on, or without one consecutive ones from frame `first` on.
+ */
 function fillPages(
   t: TableTree,
-  pfns: ArrayLike<number>,
+  pfns: ArrayLike<number> | null,
   first: number,
   count: number,
   lo: number,
@@ -44,30 +47,13 @@ function fillPages(
   const { stride, pfnShift, frameUnit } = t.plan
   let at = t.at
   for (let i = 0; i < count; i++) {
-    const pfn = pfns[first + i]!
+    const pfn = pfns === null ? first + i : pfns[first + i]!
     if (words[at] !== 0) return i
     if (stride === 2) {
       if (words[at + 1] !== 0) return i
       words[at + 1] = hi | (pfn / frameUnit)
     }
     words[at] = lo | (pfn << pfnShift)
-    at += stride
-  }
-  return count
-}
-
-/** Writes leaves of consecutive frames, as {@link fillPages} does. */
-function fillRun(t: TableTree, pfn: number, count: number, lo: number, hi: number): number {
-  const { words } = t
-  const { stride, pfnShift, frameUnit } = t.plan
-  let at = t.at
-  for (let i = 0; i < count; i++) {
-    if (words[at] !== 0) return i
-    if (stride === 2) {
-      if (words[at + 1] !== 0) return i
-      words[at + 1] = hi | ((pfn + i) / frameUnit)
-    }
-    words[at] = lo | ((pfn + i) << pfnShift)
     at += stride
   }
   return count
@@ -82,7 +68,7 @@ export function mapRange(
   prot: number,
   maxShift: number,
 ): number {
-  const { last, masks } = t.plan
+  const { last } = t.plan
   const small = t.format.leafBits(prot, last)
   const huge = hugeBits(t, prot, maxShift)
   for (let done = 0; done < pages; ) {
@@ -93,8 +79,8 @@ export function mapRange(
     if (placed > 0) continue
     const code = t.reach(here, last)
     if (code !== MAP_OK) return code
-    const room = Math.min(pages - done, masks[last]! + 1 - t.index)
-    const filled = fillRun(t, pfn + done, room, small.lo, small.hi)
+    const room = t.entriesLeft(pages - done)
+    const filled = fillPages(t, null, pfn + done, room, small.lo, small.hi)
     t.written(filled)
     if (filled < room) return MAP_BUSY
     done += room
@@ -141,7 +127,7 @@ export function unmapRange(
   bytes: number,
   point: (() => void) | null,
 ): void {
-  const { last, masks, spans, stride } = t.plan
+  const { last, spans, stride } = t.plan
   const end = address + bytes
   for (let here = address; here < end; ) {
     const level = t.seek(here, last)
@@ -150,17 +136,12 @@ export function unmapRange(
       here = nextEntry(here, spans[level]!)
       continue
     }
-    const count = Math.min((end - here) / PAGE_SIZE, masks[last]! + 1 - t.index)
+    const count = t.entriesLeft((end - here) / PAGE_SIZE)
     t.words.fill(0, t.at, t.at + count * stride)
     t.written(count)
     here += count * PAGE_SIZE
     if (point !== null) point()
   }
-}
-
-/** The address behind an entry that covers `span` bytes, a power of two. */
-export function nextEntry(address: number, span: number): number {
-  return (Math.floor(address / span) + 1) * span
 }
 
 /** Makes the tables below the entries of a level that a range touches. Returns a MAP_ code. */

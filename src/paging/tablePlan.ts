@@ -6,7 +6,7 @@
  * Source: spec/vmalloc.md §13.1 to §13.5.
  */
 
-import { PAGE_SHIFT } from '../base/units'
+import { PAGE_SHIFT, PAGE_SIZE } from '../base/units'
 import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY, PROT_READ, PROT_WRITE } from './format'
 
 /** From this bit on, parts of an address no longer fit the low 32 bits of its page number. */
@@ -63,8 +63,10 @@ export interface TablePlan {
   readonly leafHigh: Int32Array
   /** The processor uses a page. */
   readonly accessed: EntryChange
-  /** The processor, or the kernel, notes that a writable page was written. */
+  /** The kernel notes that a writable page was written. */
   readonly dirty: EntryChange
+  /** The processor notes it: where it clears a bit, what is set besides is the kernel's own note. */
+  readonly written: EntryChange
 }
 
 const plans = /* @__PURE__ */ new WeakMap<PageTableFormat, TablePlan>()
@@ -82,6 +84,8 @@ export function tablePlan(format: PageTableFormat): TablePlan {
 function makePlan(format: PageTableFormat): TablePlan {
   const { levels, pfnShift, vaBits } = format
   const last = levels.length - 1
+  const dirty = changeOf(format, PROT_READ | PROT_WRITE, PROT_DIRTY)
+  const clears = (dirty.clearLow | dirty.clearHigh) !== 0
   const plan: TablePlan = {
     last,
     pmd: levels.findIndex(({ name }) => name === 'PMD'),
@@ -106,7 +110,8 @@ function makePlan(format: PageTableFormat): TablePlan {
     leafLow: new Int32Array(last + 1),
     leafHigh: new Int32Array(last + 1),
     accessed: changeOf(format, PROT_READ, PROT_ACCESSED),
-    dirty: changeOf(format, PROT_READ | PROT_WRITE, PROT_DIRTY),
+    dirty,
+    written: clears ? { ...dirty, setLow: 0, setHigh: 0 } : dirty,
   }
   for (let level = 0; level < last; level++) findTableBits(format, plan, level)
   const same = (bits: Int32Array) => bits.every((value) => value === bits[0])
@@ -178,4 +183,34 @@ export function frameOf(plan: TablePlan, lo: number, hi: number): number {
 export function leafFrame(plan: TablePlan, lo: number, hi: number, level: number): number {
   const low = (lo & plan.leafLow[level]!) >>> plan.pfnShift
   return low + (hi & plan.leafHigh[level]!) * plan.frameUnit
+}
+
+/** Frame of the page that an address has in a leaf of any level. */
+export function pageOfLeaf(
+  plan: TablePlan,
+  lo: number,
+  hi: number,
+  level: number,
+  address: number,
+): number {
+  if (level === plan.last) return frameOf(plan, lo, hi)
+  return leafFrame(plan, lo, hi, level) + Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
+}
+
+/**
+ * Whether an entry maps frames: a leaf, or one that the format writes for pages that nobody may use. Other
+ * entries that are not valid may hold anything.
+ */
+export function mapsFrames(
+  format: PageTableFormat,
+  plan: TablePlan,
+  lo: number,
+  hi: number,
+  level: number,
+): boolean {
+  const kind = format.kindOf(lo, hi, level)
+  if (kind !== 'none') return kind === 'leaf'
+  if ((lo === 0 && hi === 0) || format.levels[level]?.leaf !== true) return false
+  const bits = format.leafBits(format.protOf(lo, hi, level), level)
+  return (lo & ~plan.leafLow[level]!) === bits.lo && (hi & ~plan.leafHigh[level]!) === bits.hi
 }

@@ -22,7 +22,8 @@ import { InvalidArgument, OutOfMemory } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
 import type { FrameSource } from '../page/frameSource'
 import { __GFP_ZERO } from '../page/gfp'
-import { type FlushOps, noFlush } from './flushOps'
+import { FlushList } from './flushList'
+import type { FlushOps } from './flushOps'
 import type { EntryBits, PageTableFormat } from './format'
 import { FramePlaces } from './framePlaces'
 import { entryIndex, frameOf, isTable, type TablePlan, tablePlan } from './tablePlan'
@@ -47,7 +48,7 @@ export interface PageTablesOptions {
   readonly adopt?: boolean
   /** Whether tables are for the user: some formats mark them. */
   readonly user?: boolean
-  /** Told before tables that are not used any more are given back. */
+  /** The first to be told of flushes; `PageTables.listen` adds others. */
   readonly flush?: FlushOps
   /** How pages for tables are asked for: {@link GFP_PGTABLE_KERNEL} by default. */
   readonly gfp?: number
@@ -67,10 +68,11 @@ export class TableTree {
   readonly plan: TablePlan
   readonly places: FramePlaces
   readonly user: boolean
-  readonly root: number
-  readonly highRoot: number
+  /** Frames of the top tables; -1 once they are gone. */
+  root: number
+  highRoot: number
   readonly records = new Map<number, TableRecord>()
-  flush: FlushOps
+  readonly flush = new FlushList()
   gfp: number
   pmdTables = 0
   /** One more than the highest address; 0 once the tables are gone. */
@@ -92,7 +94,7 @@ export class TableTree {
     this.places = new FramePlaces(frames)
     this.words = this.places.allWords()
     this.user = options.user === true
-    this.flush = options.flush ?? noFlush
+    if (options.flush !== undefined) this.flush.add(options.flush)
     this.gfp = options.gfp ?? GFP_PGTABLE_KERNEL
     this.end = this.plan.end
     const { root, highRoot } = options
@@ -169,6 +171,11 @@ export class TableTree {
     this.records.set(pfn, { level, entry: this.entryAddress() })
     if (level === this.plan.pmd) this.pmdTables++
     this.putFrame(pfn, bits.lo, bits.hi)
+  }
+
+  /** Entries from the cursor to the end of its table, `most` at most. */
+  entriesLeft(most: number): number {
+    return Math.min(most, this.plan.masks[this.level]! + 1 - this.index)
   }
 
   /** Writes the entry of the cursor: a frame and the other bits. */
@@ -255,4 +262,9 @@ export class TableTree {
     }
     return found
   }
+}
+
+/** The address behind an entry that covers `span` bytes, a power of two. */
+export function nextEntry(address: number, span: number): number {
+  return (Math.floor(address / span) + 1) * span
 }

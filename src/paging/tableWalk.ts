@@ -6,7 +6,7 @@
 
 import { PAGE_SIZE } from '../base/units'
 import type { EntryKind } from './format'
-import { entryIndex, frameOf, leafFrame } from './tablePlan'
+import { entryIndex, frameOf, HIGH_UNIT, leafFrame, pageOfLeaf } from './tablePlan'
 import type { TableTree } from './tableTree'
 
 /** An entry that a walk came through. */
@@ -63,6 +63,46 @@ export type LeafVisitor = (
 
 /** Read, write, execute, user. */
 const ALL_RIGHTS = 0xf
+
+/** Frame that a byte address is mapped to; -1 for none. */
+export function frameAt(t: TableTree, address: number): number {
+  const { plan, places } = t
+  if (!plan.even) return lookUp(t, address)
+  // Numbers of the plan in locals, and no arrays but memory: half the time of the general way (measured).
+  const words = places.allWords()
+  const low = (address / PAGE_SIZE) >>> 0
+  const high = (address / HIGH_UNIT) >>> 0
+  const { lowMask, pfnShift, highMask, frameUnit } = plan
+  const isLow = plan.tableLowIs[0]!
+  const isHigh = plan.tableHighIs[0]!
+  const testLow = plan.tableLow[0]!
+  const testHigh = plan.tableHigh[0]!
+  let base = places.of(address < plan.half ? t.root : t.highRoot)
+  for (let shift = plan.topShift; ; shift -= 9) {
+    const index = (shift < 27 ? low >>> shift : high >>> (shift - 27)) & 511
+    const at = base + 2 * index
+    const lo = words[at]!
+    const hi = words[at + 1]!
+    if (shift === 0) {
+      return t.format.kindOf(lo, hi, plan.last) === 'leaf' ? frameOf(plan, lo, hi) : -1
+    }
+    // Nothing there, or a large leaf.
+    if ((lo & testLow) !== isLow || (hi & testHigh) !== isHigh) return lookUp(t, address)
+    const above = hi & highMask
+    const below = (lo & lowMask) >>> pfnShift
+    base = places.of(above === 0 ? below : below + above * frameUnit)
+    if (base < 0) return -1
+  }
+}
+
+/** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
+function lookUp(t: TableTree, address: number): number {
+  const { plan } = t
+  const level = t.seek(address, plan.last)
+  const { lo, hi } = t
+  if (t.format.kindOf(lo, hi, level) !== 'leaf') return -1
+  return pageOfLeaf(plan, lo, hi, level, address)
+}
 
 /** Walks to the leaf of an address. */
 export function walk(t: TableTree, address: number): PageWalk {

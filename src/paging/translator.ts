@@ -14,38 +14,27 @@ import { PAGE_SIZE } from '../base/units'
 import type { ByteRam } from '../page/pageSource'
 import { type AccessMode, ModeBits } from './accessMode'
 import { AccessRights } from './accessRights'
-import { listenToFlushes } from './flushList'
 import type { FlushOps } from './flushOps'
 import { FramePlaces } from './framePlaces'
 import type { FaultDetails } from './pageFault'
 import { type PageAccess, SlowWalk } from './slowWalk'
 import { flushing, Tlb } from './tlb'
-import { checkTranslatorOptions } from './translatorOptions'
+import { checkTranslatorOptions, type TranslatorOptions } from './translatorOptions'
 import { type TypedRam, typedRam } from './typedRam'
-import { checkVirtual } from './virtualRange'
+import { checkVirtual, gapOf } from './virtualAddress'
 import { type WalkedTables, Walker } from './walker'
+
+export type { TranslatorOptions } from './translatorOptions'
 
 /** A word so far below 0 that no offset into a page makes it 0. */
 const NO_PLACE = -4096
 /** Places from here on are no small integers: such memory takes the slow path. */
 const WORDS_LIMIT = 2147483648
 const OFFSET_MASK = 4095
-const ADDRESSES_32_BIT = 4294967296
-
-/** How a translation works. All bits of the mode are off by default. */
-export interface TranslatorOptions extends AccessMode {
-  /** Translations that a TLB remembers: 0, the default, or a power of two up to 2^20. */
-  readonly tlb?: number
-  /**
-   * Who marks entries as accessed and dirty: 'set', the default, the processor; 'fault', software, which
-   * is told by a fault. x86 has 'set' only.
-   */
-  readonly hardwareUpdates?: 'set' | 'fault'
-}
 
 /** Page tables whose flushes can be listened to. */
 export interface TranslatedTables extends WalkedTables {
-  flush: FlushOps
+  listen(listener: FlushOps): () => void
 }
 
 /** The half of `VirtualMemory` that translates. */
@@ -64,6 +53,7 @@ export class Translator {
   protected readonly tracksDirty: boolean
   private readonly slow: SlowWalk
   private readonly limit: number
+  private readonly gap: number
   private readonly data: FramePlaces
   private readonly mode: ModeBits
   /** By access: rights of which one must be there. */
@@ -82,6 +72,7 @@ export class Translator {
     checkTranslatorOptions(format, options)
     this.entries = new AccessRights(format, hardwareUpdates === 'set')
     this.limit = 2 ** format.vaBits
+    this.gap = gapOf(format)
     this.ram = frames.ram
     this.typed = typedRam(frames.ram)
     this.tracksDirty = frames.ram.tracksDirty
@@ -101,7 +92,7 @@ export class Translator {
     this.bytes = new Uint8Array(0)
     this.view = new DataView(this.bytes.buffer)
     this.makeViews()
-    this.stopListening = tlb === 0 ? () => {} : listenToFlushes(tables, flushing(this.tlb))
+    this.stopListening = tlb === 0 ? () => {} : tables.listen(flushing(this.tlb))
   }
 
   /** Whether accesses come from user mode. */
@@ -211,13 +202,13 @@ export class Translator {
 
   /**
    * Start of the page after that of an address: page 0 after the last one; -1 when that has no address,
-   * in the middle of 64 bits.
+   * in the gap of the format.
    */
   protected pageAfter(address: number): number {
-    const { limit } = this
+    const { limit, gap } = this
     const next = address - (address % PAGE_SIZE) + PAGE_SIZE
     if (next === limit) return 0
-    return next === limit / 2 && limit > ADDRESSES_32_BIT ? -1 : next
+    return next === gap ? -1 : next
   }
 
   /** Records the fault of going on where {@link pageAfter} finds nothing. */
@@ -238,8 +229,9 @@ export class Translator {
   }
 
   private resolveSlow(address: number, access: number, bytes: number): number {
-    if (this.walker.closed)
+    if (this.walker.closed) {
       throw new KernelBug('TABLES_DESTROYED', 'access through tables that are gone')
+    }
     checkVirtual('address', address)
     if (access !== 1 && access !== 2 && access !== 3 && access !== 4) {
       throw new InvalidArgument('access', access, 'ACCESS_READ, ACCESS_WRITE or ACCESS_EXECUTE')

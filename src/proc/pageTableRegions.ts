@@ -46,13 +46,12 @@ function x86Regions(layout: Layout): NamedRegion[] {
     { start: layout.vmallocStart, name: 'vmalloc() Area' },
     { start: recordsStart(layout), name: 'Vmemmap' },
   )
-  if (layout.imageStart !== 0) {
-    regions.push({ start: layout.imageStart, name: 'High Kernel Mapping' })
-  }
-  if (layout.modulesStart !== 0) {
+  const { image, modules } = layout
+  if (image) regions.push({ start: image.start, name: 'High Kernel Mapping' })
+  if (modules) {
     regions.push(
-      { start: layout.modulesStart, name: 'Modules' },
-      { start: layout.modulesEnd, name: 'End Modules' },
+      { start: modules.start, name: 'Modules' },
+      { start: modules.end, name: 'End Modules' },
     )
   }
   return [...regions, ...fixmapRegions(layout, 'Fixmap area')]
@@ -85,9 +84,7 @@ function riscvRegions(layout: Layout): NamedRegion[] {
     { start: layout.directMapStart, name: 'Linear mapping' },
     ...fixmapRegions(layout, 'Fixmap start'),
   ]
-  if (layout.modulesStart !== 0) {
-    regions.push({ start: layout.modulesStart, name: 'Modules/BPF mapping' })
-  }
+  if (layout.modules) regions.push({ start: layout.modules.start, name: 'Modules/BPF mapping' })
   return regions
 }
 
@@ -95,8 +92,8 @@ function arm64Regions(layout: Layout): NamedRegion[] {
   return [
     { start: layout.directMapStart, name: 'Linear Mapping start' },
     { start: layout.directMapEnd, name: 'Linear Mapping end' },
-    { start: layout.modulesStart, name: 'Modules start' },
-    { start: layout.modulesEnd, name: 'Modules end' },
+    { start: layout.modules?.start ?? 0, name: 'Modules start' },
+    { start: layout.modules?.end ?? 0, name: 'Modules end' },
     { start: layout.vmallocStart, name: 'vmalloc() area' },
     { start: layout.vmallocEnd, name: 'vmalloc() end' },
     { start: recordsStart(layout), name: 'vmemmap start' },
@@ -112,6 +109,6 @@ function recordsStart(layout: Layout): number {
 
 /** Slots go downwards from the top. */
 function fixmapRegions(layout: Layout, name: string): NamedRegion[] {
-  if (layout.fixaddrTop === 0) return []
-  return [{ start: layout.fixaddrTop - (layout.fixmapSlots - 1) * PAGE_SIZE, name }]
+  const { fixmap } = layout
+  return fixmap ? [{ start: fixmap.top - (fixmap.slots - 1) * PAGE_SIZE, name }] : []
 }

@@ -13,7 +13,7 @@ const MAX_BYTES = CACHE_NAME_WORDS * 4 - 1
 export function encodeName(name: string): Uint8Array {
   const bytes = typeof name === 'string' ? new TextEncoder().encode(name) : null
   if (bytes === null || bytes.length === 0 || bytes.length > MAX_BYTES || bytes.some(isControl)) {
-    throw new InvalidArgument('name', name, `1 to ${MAX_BYTES} bytes without control characters`)
+    throw new InvalidArgument('name', name, `1 to ${MAX_BYTES} printable bytes`)
   }
   return bytes
 }

@@ -290,7 +290,7 @@ export function destroyCache(c: SlabContext, cache: number): void {
     throw goneCache(c)
   }
   if (words[cache + CACHE_REFCOUNT]! < 0 || (words[cache + CACHE_FLAGS]! & SLAB_KMALLOC) !== 0) {
-    throw refuse(c, 'CACHE_NEEDED', `cache ${formatName(words, cache)} is needed by the allocator`)
+    throw refuse(c, 'CACHE_NEEDED', `cache ${formatName(words, cache)} cannot end`)
   }
   words[cache + CACHE_REFCOUNT]! -= 1
   if (words[cache + CACHE_REFCOUNT] !== 0) return

@@ -39,11 +39,11 @@ import {
   kmallocName,
   kmallocSlot,
 } from './kmallocClass'
-import { allocLarge, blockBytes, freeLarge, largeSize } from './large'
+import { allocLarge, blockBytes, freeLarge, largeSize, notAllocated } from './large'
 import { objectAlign } from './objectLayout'
 import { allocObject, checkLive, freeObject, slabAt } from './objects'
 import { type SlabAllocator, slabAllocator } from './slabAllocator'
-import { isDebugCache, refuse } from './slabs'
+import { isDebugCache } from './slabs'
 
 /** What a request for 0 bytes gets: an address that nothing lies at. Freeing it does nothing. */
 export const ZERO_SIZE_PTR = 16 as VirtAddr
@@ -211,7 +211,7 @@ function usableSize(c: SlabContext, p: number | null): number {
   if (slab === 0) {
     const size = largeSize(c, address)
     if (size !== 0) return size
-    throw refuse(c, 'NOT_ALLOCATED', `nothing is allocated at 0x${address.toString(16)}`)
+    throw notAllocated(c, address)
   }
   const cache = words[slab + SLAB_CACHE]!
   if (!isDebugCache(words, cache)) checkLive(c, slab, address)

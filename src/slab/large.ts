@@ -5,6 +5,7 @@
  * Source: spec/slab.md §14.2.
  */
 
+import type { KernelBug } from '../base/errors'
 import { getOrder, MAX_ORDER, PAGE_SIZE } from '../base/units'
 import { __GFP_COMP, __GFP_ZERO, GFP_SLAB_BUG_MASK } from '../page/gfp'
 import { NODE_SLAB_UNRECLAIMABLE, SLAB_FRAMES } from '../state/slabSchema'
@@ -46,9 +47,7 @@ export function largeSize(c: SlabContext, address: number): number {
  */
 export function freeLarge(c: SlabContext, address: number): void {
   const size = largeSize(c, address)
-  if (size === 0) {
-    throw refuse(c, 'NOT_ALLOCATED', `object pointer: 0x${address.toString(16).padStart(16, '0')}`)
-  }
+  if (size === 0) throw notAllocated(c, address)
   const words = c.words
   const pfn = (address - c.directMap) / PAGE_SIZE
   const counter = nodeCounters(words, c.source.nodeOf(pfn)) + NODE_SLAB_UNRECLAIMABLE
@@ -56,4 +55,9 @@ export function freeLarge(c: SlabContext, address: number): void {
   c.source.freeBlock(pfn, getOrder(size))
   words[SLAB_FRAMES + pfn] = 0
   words[counter]! -= size / PAGE_SIZE
+}
+
+/** What is thrown for an address where nothing is allocated. */
+export function notAllocated(c: SlabContext, address: number): KernelBug {
+  return refuse(c, 'NOT_ALLOCATED', `object pointer: 0x${address.toString(16).padStart(16, '0')}`)
 }

@@ -9,7 +9,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { fullAddress, type Layout } from '../base/layout'
+import { type AddressWindow, fullAddress, type Layout } from '../base/layout'
 import { PAGE_SIZE, type Pfn, type PhysAddr, type VirtAddr } from '../base/units'
 import { type Frames, frameSource } from '../buddy/frameSource'
 
@@ -80,7 +80,7 @@ export function isVmallocAddr(layout: Layout, address: number): boolean {
 
 /** Whether an address lies in the vmalloc window or in that of modules. */
 export function isVmallocOrModuleAddr(layout: Layout, address: number): boolean {
-  if (address >= layout.modulesStart && address < layout.modulesEnd) return true
+  if (isInside(layout.modules, address)) return true
   return isVmallocAddr(layout, address)
 }
 
@@ -140,13 +140,18 @@ function linearPhys(layout: Layout, address: number): number {
   if (address >= layout.directMapStart && address < layout.directMapEnd) {
     return address - layout.directMap
   }
-  const inImage = address >= layout.imageStart && address < layout.imageEnd
-  return inImage ? address - layout.imageStart : -1
+  const { image } = layout
+  return image && isInside(image, address) ? address - image.start : -1
 }
 
 function windows(layout: Layout): string {
   const range = (start: number, end: number) =>
     `from 0x${formatAddress(layout, start)} to 0x${formatAddress(layout, end - 1)}`
   const map = `an integer ${range(layout.directMapStart, layout.directMapEnd)}`
-  return layout.imageEnd === 0 ? map : `${map} or ${range(layout.imageStart, layout.imageEnd)}`
+  const { image } = layout
+  return image ? `${map} or ${range(image.start, image.end)}` : map
+}
+
+function isInside(window: AddressWindow | undefined, address: number): boolean {
+  return window !== undefined && address >= window.start && address < window.end
 }

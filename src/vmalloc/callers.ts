@@ -19,7 +19,7 @@ import { giveRecord, RECORD_CALLER, takeRecord, type VmapContext } from './vmapC
 export function checkCaller(name: string): void {
   const bytes = typeof name === 'string' ? new TextEncoder().encode(name) : null
   if (bytes === null || bytes.length > CALLER_NAME_BYTES || bytes.some((byte) => byte < 0x20)) {
-    const limit = `at most ${CALLER_NAME_BYTES} bytes without control characters`
+    const limit = `at most ${CALLER_NAME_BYTES} printable bytes`
     throw new InvalidArgument('caller', name, limit)
   }
 }

@@ -12,7 +12,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import type { Layout } from '../base/layout'
+import type { FixmapWindow, Layout } from '../base/layout'
 import { PAGE_SIZE, type VirtAddr } from '../base/units'
 import { MAP_OK, type PageTables } from '../paging/pageTables'
 import { checkTables } from './checkTables'
@@ -25,11 +25,9 @@ export const FIX_VSYSCALL = 511
  * @throws InvalidArgument for a layout without a fixmap and for a slot that it does not have.
  */
 export function fixToVirt(layout: Layout, index: number): VirtAddr {
-  if (layout.fixmapSlots === 0) {
-    throw new InvalidArgument('layout', layout.name, 'one with a fixmap')
-  }
-  checkInteger('index', index, 0, layout.fixmapSlots - 1)
-  return (layout.fixaddrTop - index * PAGE_SIZE) as VirtAddr
+  const { top, slots } = fixmapOf(layout)
+  checkInteger('index', index, 0, slots - 1)
+  return (top - index * PAGE_SIZE) as VirtAddr
 }
 
 /**
@@ -37,9 +35,9 @@ export function fixToVirt(layout: Layout, index: number): VirtAddr {
  * @throws InvalidArgument for a layout without a fixmap and for an address outside it.
  */
 export function virtToFix(layout: Layout, address: number): number {
-  const lowest = fixToVirt(layout, layout.fixmapSlots - 1)
-  checkInteger('address', address, lowest, layout.fixaddrTop + PAGE_SIZE - 1)
-  return Math.floor((layout.fixaddrTop + PAGE_SIZE - 1 - address) / PAGE_SIZE)
+  const { top, slots } = fixmapOf(layout)
+  checkInteger('address', address, top - (slots - 1) * PAGE_SIZE, top + PAGE_SIZE - 1)
+  return Math.floor((top + PAGE_SIZE - 1 - address) / PAGE_SIZE)
 }
 
 /**
@@ -75,4 +73,9 @@ export function clearFixmap(tables: PageTables, layout: Layout, index: number): 
   checkTables(tables, layout)
   tables.unmapRange(address, PAGE_SIZE)
   tables.flush.flushTlb(address, address + PAGE_SIZE)
+}
+
+function fixmapOf(layout: Layout): FixmapWindow {
+  if (layout.fixmap) return layout.fixmap
+  throw new InvalidArgument('layout', layout.name, 'one with a fixmap')
 }

@@ -257,7 +257,7 @@ export class Kmap {
 
   /** Place among the stacks of all CPUs that an address lies in; -1 outside. */
   private localIndex(address: number): number {
-    const fromTop = (this.layout.fixaddrTop - address) / PAGE_SIZE
+    const fromTop = ((this.layout.fixmap?.top ?? 0) - address) / PAGE_SIZE
     const index = Math.ceil(fromTop) - this.fixBegin
     return index >= 0 && index < this.fixSlots ? index : -1
   }

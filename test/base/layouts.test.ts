@@ -61,8 +61,8 @@ describe('layouts', () => {
 
   it('have their modules where a kernel has them', () => {
     const modules = (layout: Layout) => [
-      hex(layout, layout.modulesStart),
-      hex(layout, layout.modulesEnd),
+      hex(layout, layout.modules?.start ?? 0),
+      hex(layout, layout.modules?.end ?? 0),
     ]
     expect(modules(LAYOUT_X86_64)).toEqual(['0xffffffffa0000000', '0xffffffffff000000'])
     expect(modules(LAYOUT_SV39)).toEqual(['0xffffffff00000000', '0xffffffff80000000'])
@@ -74,7 +74,7 @@ describe('layouts', () => {
   it('keep addresses below 2^vaBits, with the sign bit set in the kernel half', () => {
     for (const layout of bits64) {
       const ends = [layout.directMapStart, layout.directMapEnd - 1, layout.vmallocStart]
-      ends.push(layout.vmallocEnd - 1, layout.modulesStart, layout.modulesEnd - 1)
+      ends.push(layout.vmallocEnd - 1, layout.modules?.start ?? 0, (layout.modules?.end ?? 0) - 1)
       for (const address of ends) {
         expect(Math.floor(address / 2 ** (layout.vaBits - 1))).toBe(1)
         expect(fullAddress(layout, address) >> BigInt(layout.vaBits - 1)).toBe(
@@ -124,7 +124,7 @@ describe('layouts', () => {
 describe('layoutI386', () => {
   it('is a usual machine: 887 MiB of lowmem with PAE, 883 MiB without, 120 MiB for vmalloc', () => {
     const pae = layoutI386({ memory: 4 * GiB, pae: true })
-    expect(pae.fixaddrTop).toBe(0xfffff000)
+    expect(pae.fixmap?.top ?? 0).toBe(0xfffff000)
     expect(pae.cpuEntryArea).toBe(0xffc00000)
     expect(pae.ldtBase).toBe(0xffa00000)
     expect(pae.pkmapBase).toBe(0xff800000)
@@ -206,11 +206,13 @@ function checkOrder(layout: I386Layout): void {
     expect(base % unit).toBe(0)
     if (i > 0) expect(base - (top[i - 1] ?? 0)).toBeGreaterThanOrEqual(unit)
   })
-  const fixmap = layout.fixaddrTop - layout.fixmapSlots * 4096
+  const fixmap = (layout.fixmap?.top ?? 0) - (layout.fixmap?.slots ?? 0) * 4096
   const areas = fixmap - layout.cpuEntryArea
   expect(areas).toBeGreaterThanOrEqual((1 + 6 * layout.nrCpus) * 4096)
   expect(layout.fixaddrStart - fixmap).toBe(512 * 4096)
-  expect(layout.fixKmapBegin + layout.kmMaxIdx * layout.nrCpus).toBe(layout.fixmapSlots - 512)
+  expect(layout.fixKmapBegin + layout.kmMaxIdx * layout.nrCpus).toBe(
+    (layout.fixmap?.slots ?? 0) - 512,
+  )
   expect(layout.vmallocEnd).toBe((top[0] ?? 0) - 8192)
   expect(layout.vmallocStart - layout.highMemory).toBe(8 * MiB)
   expect(layout.highMemory).toBe(0xc0000000 + layout.maxLowPfn * 4096)
@@ -225,7 +227,7 @@ describe('shiftLayout', () => {
     expect(hex(layout, layout.vmallocEnd)).toBe('0xffffe918ffffffff')
     expect(layout.vmemmap).toBe(0xffffecee00000000n)
     expect(layout.directMapEnd).toBe(LAYOUT_X86_64.directMapEnd + 5 * GiB)
-    expect(layout.modulesStart).toBe(LAYOUT_X86_64.modulesStart)
+    expect(layout.modules?.start ?? 0).toBe(LAYOUT_X86_64.modules?.start ?? 0)
     expect(vmallocTotalKib(layout)).toBe(34359738367)
     expect(shiftLayout(LAYOUT_X86_64, {})).toEqual(LAYOUT_X86_64)
   })

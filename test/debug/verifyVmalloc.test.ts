@@ -214,7 +214,7 @@ const CORRUPTIONS: readonly Corruption[] = [
   ],
   ['VMALLOC-5', 'a page in free space', map((m) => m.vm.context.layout.vmallocStart + 2 ** 40)],
   ['VMALLOC-5', 'a page that waits for a purge', map((m) => must(m.addresses[1]) + 3 * PAGE)],
-  ['VMALLOC-5', 'a page of the modules', map((m) => m.vm.context.layout.modulesStart)],
+  ['VMALLOC-5', 'a page of the modules', map((m) => m.vm.context.layout.modules?.start ?? 0)],
   [
     'VMALLOC-5',
     'a leaf that is too large',

@@ -134,7 +134,8 @@ describe('windows', () => {
   })
 
   it('of modules count where there is one', () => {
-    const { modulesStart, modulesEnd, vmallocStart } = LAYOUT_X86_64
+    const { modules, vmallocStart } = LAYOUT_X86_64
+    const { start: modulesStart = 0, end: modulesEnd = 0 } = modules ?? {}
     expect(isVmallocOrModuleAddr(LAYOUT_X86_64, modulesStart)).toBe(true)
     expect(isVmallocOrModuleAddr(LAYOUT_X86_64, modulesEnd - 1)).toBe(true)
     expect(isVmallocOrModuleAddr(LAYOUT_X86_64, modulesEnd)).toBe(false)

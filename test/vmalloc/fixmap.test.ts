@@ -63,25 +63,34 @@ describe('slots of the fixmap', () => {
   })
 
   it('lie between the modules and the top, or above the CPU entry areas', () => {
-    const lowest = fixToVirt(LAYOUT_X86_64, LAYOUT_X86_64.fixmapSlots - 1)
-    expect(lowest).toBeGreaterThanOrEqual(LAYOUT_X86_64.modulesEnd)
+    const lowest = fixToVirt(LAYOUT_X86_64, (LAYOUT_X86_64.fixmap?.slots ?? 0) - 1)
+    expect(lowest).toBeGreaterThanOrEqual(LAYOUT_X86_64.modules?.end ?? 0)
     for (const layout of [NARROW, PAE]) {
-      expect(fixToVirt(layout, layout.fixmapSlots - 1)).toBeGreaterThan(layout.cpuEntryArea)
+      expect(fixToVirt(layout, (layout.fixmap?.slots ?? 0) - 1)).toBeGreaterThan(
+        layout.cpuEntryArea,
+      )
     }
   })
 
   it('come back from every address in them', () => {
     for (const layout of [LAYOUT_X86_64, NARROW, PAE]) {
-      for (let index = 0; index < layout.fixmapSlots; index++) {
+      for (let index = 0; index < (layout.fixmap?.slots ?? 0); index++) {
         const address = fixToVirt(layout, index)
         expect(virtToFix(layout, address)).toBe(index)
         expect(virtToFix(layout, address + 4095)).toBe(index)
       }
-      const lowest = fixToVirt(layout, layout.fixmapSlots - 1)
-      for (const address of [lowest - 1, layout.fixaddrTop + 4096, NaN, 0.5, -1, '5' as never]) {
+      const lowest = fixToVirt(layout, (layout.fixmap?.slots ?? 0) - 1)
+      for (const address of [
+        lowest - 1,
+        (layout.fixmap?.top ?? 0) + 4096,
+        NaN,
+        0.5,
+        -1,
+        '5' as never,
+      ]) {
         expect(() => virtToFix(layout, address)).toThrow(InvalidArgument)
       }
-      for (const index of [-1, layout.fixmapSlots, NaN, 0.5, '1' as never]) {
+      for (const index of [-1, layout.fixmap?.slots ?? 0, NaN, 0.5, '1' as never]) {
         expect(() => fixToVirt(layout, index)).toThrow(InvalidArgument)
       }
     }

@@ -284,7 +284,7 @@ class Model {
 
 describe('kmapLocal', () => {
   const slot = (m: Machine, depth: number, cpu = 0) =>
-    m.layout.fixaddrTop - (m.layout.fixKmapBegin + depth + 16 * cpu) * PAGE_SIZE
+    (m.layout.fixmap?.top ?? 0) - (m.layout.fixKmapBegin + depth + 16 * cpu) * PAGE_SIZE
 
   it('goes downwards, 16 deep, and back up in reverse', () => {
     const m = machine(true)

@@ -440,7 +440,7 @@ describe('areas by themselves', () => {
     expect(getVmAreaNode(vm, PAGE, { flags: VM_MAP | VM_NO_GUARD })).toBe(S + 0x2000)
     expect(findVmAreaAt(vm, va(S + 0x2000))?.size).toBe(PAGE)
     expect(getVmAreaNode(vm, PAGE, { align: 2 * MiB })).toBe(S + 2 * MiB)
-    const modules = vm.context.layout.modulesStart
+    const modules = vm.context.layout.modules?.start ?? 0
     expect(getVmAreaNode(vm, PAGE, { start: modules, end: modules + 2 * PAGE })).toBe(modules)
     expect(getVmAreaNode(vm, PAGE, { start: 0, end: MiB })).toBe(PAGE)
     expectVmSound(m)
@@ -577,7 +577,7 @@ describe('vfree', () => {
   it('flushes the direct map of pages whose permissions it resets', () => {
     const m = vmMachine()
     const flags = VM_FLUSH_RESET_PERMS
-    const modules = m.vm.context.layout.modulesStart
+    const modules = m.vm.context.layout.modules?.start ?? 0
     const range = { start: modules, end: modules + MiB, flags, align: PAGE }
     const p = must(m.vm.vmallocNodeRange(2 * PAGE, range))
     const pfns = vmAreaPages(m.vm, p)

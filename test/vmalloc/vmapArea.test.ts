@@ -110,7 +110,7 @@ describe('allocArea: the worked examples', () => {
       'S+25000..S+400000',
       `S+800000..${2n ** 64n - 1n}`,
     ])
-    const [low, high] = [LAYOUT_X86_64.modulesStart, LAYOUT_X86_64.modulesEnd]
+    const { start: low = 0, end: high = 0 } = LAYOUT_X86_64.modules ?? {}
     expect(startOf(c, area(c, 0x2000, 1, low, high))).toBe(0xffffa0000000)
     // Areas, all but the first free one, and no spare: the last request split.
     expect(live.size).toBe(9 + 5 - 1)
