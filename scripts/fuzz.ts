@@ -1,6 +1,6 @@
 /**
- * Long random runs: `npm run fuzz -- --seed S --seconds T`, of all parts or with `--part pages` or
- * `--part slabs` of one. A failure prints its seed, a shrunk list of calls, and ends with status 1.
+ * Long random runs: `npm run fuzz -- --seed S --seconds T`, of all parts or with `--part pages`, `slabs` or
+ * `virtual` of one. A failure prints its seed, a shrunk list of calls, and ends with status 1.
  */
 
 import { spawnSync } from 'node:child_process'
@@ -17,8 +17,8 @@ for (const name of ['seed', 'seconds'] as const) {
   const value = values[name]
   if (!/^\d+$/.test(value)) throw new RangeError(`--${name} is ${value}; it must be a whole number`)
 }
-if (!['', 'pages', 'slabs'].includes(values.part)) {
-  throw new RangeError(`--part is ${values.part}; it must be pages or slabs`)
+if (!['', 'pages', 'slabs', 'virtual'].includes(values.part)) {
+  throw new RangeError(`--part is ${values.part}; it must be pages, slabs or virtual`)
 }
 const files = `test/fuzz/${values.part}`
 const run = spawnSync('npx', ['vitest', 'run', '--config', 'vitest.fuzz.config.ts', files], {

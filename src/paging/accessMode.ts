@@ -42,10 +42,10 @@ export function checkMode(mode: AccessMode): void {
 /** A mode that changes. */
 export class ModeBits {
   user = false
+  smep = false
   /** By ACCESS_ bits: RIGHTS_ bits, one of which must be there; 0 for what is no access. */
   readonly need = new Int32Array(8)
   private readonly architecture: Architecture
-  private smep = false
   private smap = false
   private sum = false
   private mxr = false

@@ -14,7 +14,8 @@ import { ACCESS_READ, ACCESS_WRITE, type PageFault } from './pageFault'
 import type { TypedRam } from './typedRam'
 import { checkVirtual } from './virtualAddress'
 
-const MAX_BYTES = 4503599627370496
+/** 4 GiB: what is checked page by page before anything is changed. */
+const MAX_BYTES = 4294967296
 
 /** What is needed of virtual memory. */
 export interface BulkTarget {

@@ -106,6 +106,8 @@ export interface Access {
   readonly kind: 'read' | 'write' | 'execute'
   /** From user mode. */
   readonly user: boolean
+  /** x86 with SMEP, which tells fetches apart in the error code even without NX. */
+  readonly smep?: boolean
 }
 
 /** A page-table format of an architecture. */

@@ -23,6 +23,8 @@ export interface PageAccess {
   readonly access: number
   /** From user mode. */
   readonly user: boolean
+  /** x86, CR4.SMEP. */
+  readonly smep: boolean
   /** RIGHTS_ bits, one of which must be there. */
   readonly need: number
   /** Whether marks are to be set. */
@@ -88,7 +90,7 @@ export class SlowWalk {
 
   /** Records a fault; -1. */
   fail(request: PageAccess, reason: FaultReason, level: number): -1 {
-    const { access, user, address } = request
+    const { access, user, smep, address } = request
     const { fault } = this
     fault.address = address
     fault.user = user
@@ -97,7 +99,7 @@ export class SlowWalk {
     if ((access & ACCESS_WRITE) !== 0) fault.kind = 'write'
     fault.reason = reason
     fault.level = level
-    fault.code = this.format.faultCode(reason, fault, level)
+    fault.code = this.format.faultCode(reason, { kind: fault.kind, user, smep }, level)
     return -1
   }
 

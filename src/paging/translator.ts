@@ -264,7 +264,8 @@ export class Translator {
   }
 
   private request(address: number, access: number, mark: boolean): PageAccess {
-    return { address, access, user: this.mode.user, need: this.need[access]!, mark }
+    const { user, smep } = this.mode
+    return { address, access, user, smep, need: this.need[access]!, mark }
   }
 
   private remember(address: number, pfn: number): number {

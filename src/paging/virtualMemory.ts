@@ -207,15 +207,15 @@ export class VirtualMemory extends Translator {
     this.bulk.write(address, source)
   }
 
-  /** Sets `length` bytes to the low 8 bits of `byte`; all or nothing, as {@link write}. */
+  /** Sets `length` bytes, 4 GiB at most, to the low 8 bits of `byte`; all or nothing, as {@link write}. */
   fill(address: number, length: number, byte: number): void {
     checkNumber('byte', byte)
     this.bulk.fill(address, length, byte)
   }
 
   /**
-   * Copies `length` bytes from one address to another; all or nothing, as {@link write}. The two ranges may
-   * overlap, but not by being different addresses of the same frames.
+   * Copies `length` bytes, 4 GiB at most, from one address to another; all or nothing, as {@link write}. The two ranges
+   * may overlap, but not by being different addresses of the same frames.
    */
   copy(to: number, from: number, length: number): void {
     this.bulk.copy(to, from, length)

@@ -213,7 +213,7 @@ class X86Format implements PageTableFormat {
     if (reason === 'reserved') code |= FAULT_RESERVED
     if (access.kind === 'write') code |= FAULT_WRITE
     if (access.user) code |= FAULT_USER
-    if (access.kind === 'execute' && this.nx) code |= FAULT_FETCH
+    if (access.kind === 'execute' && (this.nx || access.smep === true)) code |= FAULT_FETCH
     return code
   }
 

@@ -25,6 +25,7 @@ import {
   TREE_PURGE,
   VMAP_CPU_SPARE,
   VMAP_DRAIN_PENDING,
+  VMAP_FREE_BYTES,
   VMAP_LAZY_BYTES,
 } from '../state/vmapSchema'
 import { isPowerOfTwo, takeRecord, thisCpu, type VmapContext } from './vmapContext'
@@ -92,12 +93,18 @@ function findSpace(
     if (!purged) {
       purge(c, true)
       purged = true
-    } else if (c.ops.notify() > 0) {
-      purged = false
     } else {
-      return -1
+      // Who says that something was freed where nothing was is not believed (DIFF-57).
+      const before = unusedBytes(c)
+      if (c.ops.notify() <= 0 || unusedBytes(c) <= before) return -1
+      purged = false
     }
   }
+}
+
+/** Bytes that are free or will be after the next purge. */
+function unusedBytes(c: VmapContext): number {
+  return c.numbers[VMAP_FREE_BYTES >> 1]! + c.numbers[VMAP_LAZY_BYTES >> 1]!
 }
 
 /** Sees to it that the CPU has an object for a split: before every try, needed or not. */

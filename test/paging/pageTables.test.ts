@@ -18,6 +18,7 @@ import {
   PROT_DIRTY,
   PROT_EXEC,
   PROT_SPECIAL,
+  PROT_WRITE,
 } from '../../src/paging/format'
 import { MAP_BUSY, MAP_NO_MEMORY, MAP_OK, PageTables } from '../../src/paging/pageTables'
 import { SV39 } from '../../src/paging/riscvFormat'
@@ -165,6 +166,20 @@ describe('large leaves', () => {
     expect(tables.mapRange(S, GIB, GIB, PAGE_KERNEL, 64)).toBe(MAP_BUSY)
   })
 
+  it('are smaller ones over a table of somebody else, even an empty one', () => {
+    const { frames, tables } = made(X86_64)
+    tables.populate(S, S + 1, 1)
+    const { entryAddress = -1 } = tables.walk(S).entries[2] ?? {}
+    const foreign = 0x200
+    frames.ram.writeU32(entryAddress, foreign * PAGE_SIZE + 0x67)
+    const own = frames.live.size
+    expect(tables.mapRange(S, GIB, GIB, PAGE_KERNEL, 64)).toBe(MAP_OK)
+    expect(tables.walk(S)).toMatchObject({ leafLevel: 3, pfn: 0x40000 })
+    expect(tables.walk(S + MIB_2)).toMatchObject({ leafLevel: 2, pfn: 0x40200 })
+    expect(tables.walk(S).entries[3]?.tablePfn).toBe(foreign)
+    expect(frames.live.size).toBe(own)
+  })
+
   it('obey the largest size, alignment and the range', () => {
     const { tables } = made(X86_64)
     const levelAt = (address: number) => tables.walk(address).leafLevel
@@ -217,6 +232,22 @@ describe('large leaves', () => {
     tables.unmapRange(S + MIB_2 + PAGE_SIZE, PAGE_SIZE)
     const pages = [0, 1, 2].map((page) => tables.pfnAt(S + MIB_2 + page * PAGE_SIZE))
     expect(pages).toEqual([512, -1, 514])
+  })
+})
+
+describe('splitting', () => {
+  it('splits at both ends of a range, or not at all', () => {
+    const { frames, tables } = made(X86_64)
+    tables.mapRange(S, GIB, 2 * MIB_2, PAGE_KERNEL, 21)
+    const before = frames.live.size
+    frames.failIn = 1
+    expect(tables.splitAt(S + PAGE_SIZE, MIB_2)).toBe(MAP_NO_MEMORY)
+    expect(frames.live.size).toBe(before)
+    expect(tables.walk(S)).toMatchObject({ bytes: MIB_2 })
+    expect(tables.splitAt(S + PAGE_SIZE, MIB_2)).toBe(MAP_OK)
+    expect(frames.live.size).toBe(before + 2)
+    expect(tables.walk(S + 2 * MIB_2 - 1)).toMatchObject({ bytes: PAGE_SIZE })
+    expect(tables.translate(S + 2 * MIB_2 - 1)).toBe(GIB + 2 * MIB_2 - 1)
   })
 })
 
@@ -357,6 +388,20 @@ describe('accessed and dirty', () => {
     const after = entriesOf(tables, 0)[3] ?? ''
     expect(BigInt(`0x${before}`) ^ BigInt(`0x${after}`)).toBe(0x80n)
   })
+
+  it('of AArch64 without DBM: what is writable stays so, and counts as dirty', () => {
+    const { frames, tables } = made(ARM64)
+    tables.mapPages(0, [1], 0, 1, PAGE_SHARED | PROT_DIRTY)
+    const { entryAddress = -1 } = tables.walk(0).entries[3] ?? {}
+    const high = frames.ram.wordIndex(entryAddress) + 1
+    frames.ram.words[high]! &= ~0x80000
+    const before = entriesOf(tables, 0)[3] ?? ''
+    expect(tables.testAndClear(0, PROT_DIRTY)).toBe(PROT_DIRTY)
+    // The kernel's own note is gone, AP2 is not set.
+    const after = entriesOf(tables, 0)[3] ?? ''
+    expect(BigInt(`0x${before}`) ^ BigInt(`0x${after}`)).toBe(0x80000000000000n)
+    expect(tables.walk(0).prot & (PROT_WRITE | PROT_DIRTY)).toBe(PROT_WRITE | PROT_DIRTY)
+  })
 })
 
 describe('forEachLeaf', () => {
@@ -425,6 +470,24 @@ describe('tables given back', () => {
     expect(() => tables.mapPages(0, [1], 0, 1, PAGE_KERNEL)).toThrow(KernelBug)
     expect(() => tables.unmapRange(0, 4096)).toThrow(KernelBug)
     expect(() => tables.forEachLeaf(0, 4096, () => undefined)).toThrow(KernelBug)
+  })
+
+  it('are given back even when a listener throws', () => {
+    for (const end of ['destroy', 'freeEmptyTables'] as const) {
+      const { frames, tables } = made(X86_64)
+      const stop = tables.listen({
+        flushTlb: () => {
+          throw new Error('no')
+        },
+        flushCacheMap() {},
+        flushCacheUnmap() {},
+      })
+      tables.populate(S, S + 1, 2)
+      expect(() => tables[end](S, S + 1)).toThrow('no')
+      expect(frames.live.size).toBe(end === 'destroy' ? 0 : 1)
+      stop()
+      if (end === 'freeEmptyTables') expect(tables.freeEmptyTables(S, S + 1)).toBe(0)
+    }
   })
 
   it('leave a top table of somebody else as it was', () => {

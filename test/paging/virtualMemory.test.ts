@@ -3,6 +3,7 @@ import { InvalidArgument, KernelBug } from '../../src/base/errors'
 import { AddressSpace } from '../../src/paging/addressSpace'
 import { ARM64 } from '../../src/paging/arm64Format'
 import {
+  PAGE_KERNEL,
   PAGE_READONLY,
   PAGE_SHARED,
   PAGE_SHARED_EXEC,
@@ -13,6 +14,7 @@ import {
   PROT_WRITE,
 } from '../../src/paging/format'
 import { ACCESS_EXECUTE, ACCESS_READ, ACCESS_WRITE, PageFault } from '../../src/paging/pageFault'
+import { PageTables } from '../../src/paging/pageTables'
 import { SV39 } from '../../src/paging/riscvFormat'
 import { VirtualMemory } from '../../src/paging/virtualMemory'
 import { X86_64, X86_64_LA57 } from '../../src/paging/x86Format'
@@ -603,6 +605,27 @@ describe('the TLB', () => {
   })
 })
 
+describe('tables that are gone', () => {
+  it.each([0, 16])('are of no use to a view of them, with a TLB of %i', (tlb) => {
+    const { pages, source } = machine()
+    const tables = new PageTables(source, X86_64)
+    const memory = new VirtualMemory(tables, { tlb })
+    tables.mapPages(BASE, scattered(pages, 1), 0, 1, PAGE_KERNEL)
+    memory.storeU32(BASE, 5)
+    expect(memory.loadU32(BASE)).toBe(5)
+    tables.destroy()
+    expect([tables.root, tables.highRoot]).toEqual([-1, -1])
+    for (const call of [
+      () => memory.loadU32(BASE),
+      () => memory.storeU32(BASE, 1),
+      () => memory.resolve(BASE, ACCESS_READ),
+      () => memory.read(BASE, new Uint8Array(1)),
+    ]) {
+      expect(thrown(call)).toMatchObject({ code: 'TABLES_DESTROYED' })
+    }
+  })
+})
+
 describe('growing memory', () => {
   it.each([0, 16])('is followed, with a TLB of %i', (tlb) => {
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 128 })
@@ -636,9 +659,11 @@ describe('what is no memory', () => {
     for (const call of [
       () => space.loadU32(0x1000),
       () => space.storeU32(0x1000, 1),
-      () => space.storeU32(0x2ffe - 0x1000 + 0x0, 1),
+      () => space.storeU32(0x1ffe, 1),
       () => space.fill(0x1fff, 2, 1),
       () => space.read(0x1000, new Uint8Array(1)),
+      () => space.fill(0x2000, 2 ** 32 + 1, 1),
+      () => space.copy(0x2000, 0x2000, 2 ** 32 + 1),
     ]) {
       expect(thrown(call)).toBeInstanceOf(InvalidArgument)
     }
