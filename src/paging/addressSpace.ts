@@ -251,7 +251,7 @@ export class AddressSpace extends VirtualMemory {
   }
 
   private checkUnused(address: number, bytes: number): void {
-    const used = this.tables.firstUsed(address, address + bytes)
+    const used = this.tables.firstUsed(address, bytes)
     if (used < 0) return
     throw new KernelBug('ALREADY_MAPPED', `address ${hex(used)} is mapped already`)
   }

@@ -13,7 +13,7 @@ import type { FrameSource } from '../page/frameSource'
 export const PAGE_WORDS = 1024
 
 /** log2 of {@link PAGE_WORDS}. A shift is faster than the product (measured). */
-export const PAGE_WORDS_SHIFT = 10
+const PAGE_WORDS_SHIFT = 10
 /** Frames on either side of the one that a run is made for: so few that shifted distances are 31 bits. */
 const MOST_FRAMES = 1048576
 
@@ -30,11 +30,10 @@ export class FramePlaces {
   private readonly frames: FrameSource
   private words: Int32Array
   private runs: FrameRun[] = []
-  /** The run used last: its frames, and the place of the first one's words. For loops that keep it at hand. */
-  start = 0
-  end = 0
-  place = 0
-
+  // The run used last: its frames, and the place of the first one's words.
+  private start = 0
+  private end = 0
+  private place = 0
   /** Whether memory may grow while the array of its words stays as it is: shared memory of WebAssembly. */
   private readonly growsUnseen: boolean
 

@@ -226,10 +226,10 @@ export class PageTables {
     return populate(this.t, start, end, level)
   }
 
-  /** The first address in [start, end), multiples of 4096, whose entry is not empty, whatever it says; -1 for none. */
-  firstUsed(start: number, end: number): number {
-    checkRange(this.t.end, start, end - start)
-    return firstUsed(this.t, start, end)
+  /** The first page of a range whose entry is not empty, whatever it says: its address; -1 for none. */
+  firstUsed(address: number, bytes: number): number {
+    checkRange(this.t.end, address, bytes)
+    return firstUsed(this.t, address, address + bytes)
   }
 
   /** What is mapped in [start, end), in ascending order, for nobody's use too; a large leaf as a whole. */

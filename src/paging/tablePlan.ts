@@ -10,7 +10,7 @@ import { PAGE_SHIFT, PAGE_SIZE } from '../base/units'
 import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY, PROT_READ, PROT_WRITE } from './format'
 
 /** From this bit on, parts of an address no longer fit the low 32 bits of its page number. */
-export const HIGH_SHIFT = 39
+const HIGH_SHIFT = 39
 /** 2 to the power of {@link HIGH_SHIFT}. */
 export const HIGH_UNIT = 549755813888
 

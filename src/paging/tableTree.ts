@@ -36,7 +36,7 @@ export const MAP_NO_MEMORY = -12
 export const MAP_BUSY = -16
 
 /** GFP_KERNEL and __GFP_ZERO: how pages for tables are asked for. */
-export const GFP_PGTABLE_KERNEL = 0xdc0
+const GFP_PGTABLE_KERNEL = 0xdc0
 
 /** Options of page tables. */
 export interface PageTablesOptions {
@@ -86,6 +86,10 @@ export class TableTree {
   at = 0
   lo = 0
   hi = 0
+
+  // The last leaf that was looked up, without its frame number; -1 for none.
+  leafLow = -1
+  leafHigh = -1
 
   constructor(frames: FrameSource, format: PageTableFormat, options: PageTablesOptions) {
     this.frames = frames

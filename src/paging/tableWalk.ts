@@ -6,7 +6,7 @@
 
 import { PAGE_SIZE } from '../base/units'
 import type { EntryKind } from './format'
-import { entryIndex, frameOf, HIGH_UNIT, leafFrame, pageOfLeaf } from './tablePlan'
+import { entryIndex, frameOf, HIGH_UNIT, isTable, leafFrame, pageOfLeaf } from './tablePlan'
 import type { TableTree } from './tableTree'
 
 /** An entry that a walk came through. */
@@ -83,25 +83,42 @@ export function frameAt(t: TableTree, address: number): number {
     const at = base + 2 * index
     const lo = words[at]!
     const hi = words[at + 1]!
-    if (shift === 0) {
-      return t.format.kindOf(lo, hi, plan.last) === 'leaf' ? frameOf(plan, lo, hi) : -1
-    }
-    // Nothing there, or a large leaf.
-    if ((lo & testLow) !== isLow || (hi & testHigh) !== isHigh) return lookUp(t, address)
     const above = hi & highMask
     const below = (lo & lowMask) >>> pfnShift
-    base = places.of(above === 0 ? below : below + above * frameUnit)
+    const pfn = above === 0 ? below : below + above * frameUnit
+    if (shift === 0) return isLeaf(t, lo & ~lowMask, hi & ~highMask) ? pfn : -1
+    // Nothing there, or a large leaf.
+    if ((lo & testLow) !== isLow || (hi & testHigh) !== isHigh) return lookUp(t, address)
+    base = places.of(pfn)
     if (base < 0) return -1
   }
 }
 
+/** Whether an entry of the last level, without its frame number, is a leaf; neighbours mostly look alike. */
+function isLeaf(t: TableTree, low: number, high: number): boolean {
+  if (low === t.leafLow && high === t.leafHigh) return true
+  if (t.format.kindOf(low, high, t.plan.last) !== 'leaf') return false
+  t.leafLow = low
+  t.leafHigh = high
+  return true
+}
+
 /** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
 function lookUp(t: TableTree, address: number): number {
-  const { plan } = t
-  const level = t.seek(address, plan.last)
-  const { lo, hi } = t
-  if (t.format.kindOf(lo, hi, level) !== 'leaf') return -1
-  return pageOfLeaf(plan, lo, hi, level, address)
+  const { plan, places, format } = t
+  const { stride, last } = plan
+  const words = places.allWords()
+  let base = places.of(address < plan.half ? t.root : t.highRoot)
+  for (let level = 0; base >= 0; level++) {
+    const at = base + entryIndex(plan, address, level) * stride
+    const lo = words[at]!
+    const hi = stride === 2 ? words[at + 1]! : 0
+    if (level === last || !isTable(plan, lo, hi, level)) {
+      return format.kindOf(lo, hi, level) === 'leaf' ? pageOfLeaf(plan, lo, hi, level, address) : -1
+    }
+    base = places.of(frameOf(plan, lo, hi))
+  }
+  return -1
 }
 
 /** Walks to the leaf of an address. */

@@ -44,10 +44,8 @@ export const VMAP_CALLERS = VMAP_WARNED + 1
 export const VMAP_ROOT_PFN = VMAP_CALLERS + 1
 /** Pages of vmalloc allocations: `nr_vmalloc_pages`. pages (v) */
 export const VMAP_NR_PAGES = VMAP_ROOT_PFN + 2
-/** Page tables of the PMD level, which count as `PageTables`. pages (v) */
-export const VMAP_PMD_TABLES = VMAP_NR_PAGES + 1
 /** What all bounds but the first and the last are a multiple of: the page size, or 1 for numbers. bytes (b) */
-export const VMAP_GRANULE = VMAP_PMD_TABLES + 1
+export const VMAP_GRANULE = VMAP_NR_PAGES + 1
 /** 1 when ranges freed through `VmapSpace` wait for a purge; 0 when they are free at once. (b) */
 export const VMAP_LAZY = VMAP_GRANULE + 1
 /** First address of the space. address (b) */

@@ -14,24 +14,24 @@
 import { InvalidArgument } from '../base/errors'
 
 /** Marks the buffer: the letters `kmap`. */
-export const KMAP_MAGIC = 0
+const KMAP_MAGIC = 0
 /** Slots of kmap; 0 without high memory. count */
-export const KMAP_SLOTS = 1
+const KMAP_SLOTS = 1
 /** CPUs. count */
-export const KMAP_CPUS = 2
+const KMAP_CPUS = 2
 /** Slot that was looked at last. */
 export const KMAP_CURSOR = 3
 /** Whether the one-time warning of kunmapLocal has fired: 0 or 1. */
 export const KMAP_WARNED = 4
 /** Words of the header. */
-export const KMAP_HEADER_WORDS = 8
+const KMAP_HEADER_WORDS = 8
 
 /** Of a slot: 0 free and flushed, 1 mapped without users, n > 1 mapped with n - 1 users. */
 export const SLOT_COUNT = 0
 /** Of a slot: its page; -1 for none. pfn */
 export const SLOT_PAGE = 1
 /** Words of a slot. */
-export const SLOT_WORDS = 2
+const SLOT_WORDS = 2
 
 /** Of a CPU: mappings on its stack. count */
 export const CPU_DEPTH = 0
@@ -42,13 +42,13 @@ export const CPU_PAGES = 2
 /** Slots of a CPU's stack: `KM_MAX_IDX`. */
 export const STACK_SLOTS = 16
 /** Words of a CPU. */
-export const CPU_WORDS = 18
+const CPU_WORDS = 18
 
 /** `kmap` in ASCII, little endian. */
 const MAGIC = 0x70616d6b
 
 /** Words of a state. */
-export function kmapStateWords(slots: number, cpus: number): number {
+function kmapStateWords(slots: number, cpus: number): number {
   return KMAP_HEADER_WORDS + slots * SLOT_WORDS + cpus * CPU_WORDS
 }
 

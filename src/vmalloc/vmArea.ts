@@ -110,7 +110,7 @@ export function makeVmStruct(
 }
 
 /** Takes back what a request has taken that found no address space. */
-export function dropVmStruct(c: VmallocContext, vm: number, object: VirtAddr): void {
+function dropVmStruct(c: VmallocContext, vm: number, object: VirtAddr): void {
   if (vm !== 0) freeVmStruct(c, vm)
   else c.heap.kfree(object)
 }

@@ -604,6 +604,10 @@ describe('bad input', () => {
       refused(() => tables.protectRange(value, 4096, PAGE_KERNEL))
       refused(() => tables.protectRange(0, value, PAGE_KERNEL))
       refused(() => tables.splitAt(value))
+      refused(() => tables.splitAt(0, value))
+      refused(() => tables.firstUsed(value, 4096))
+      refused(() => tables.firstUsed(0, value))
+      refused(() => tables.listen(value as never))
       if (value === 1) continue
       refused(() => tables.translate(value))
       refused(() => tables.walk(value))
@@ -611,6 +615,7 @@ describe('bad input', () => {
       refused(() => tables.populate(value, 4096, 0))
       refused(() => tables.forEachLeaf(0, value, () => undefined))
       refused(() => tables.freeEmptyTables(0, value))
+      refused(() => tables.mappings(0, value))
     }
     const frame = [-1, 0.5, Number.NaN, 2 ** 40, '1', undefined] as number[]
     for (const pfn of frame) refused(() => tables.mapPages(0, [1, pfn], 0, 2, PAGE_KERNEL))
