@@ -130,14 +130,6 @@ export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDe
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
-export { type VerifyVmallocOptions, verifyVmalloc } from './debug/verifyVmalloc'
-export { verifyVmap } from './debug/verifyVmap'
-export {
-  VMALLOC_INVARIANTS,
-  type VmallocInvariantId,
-  type VmallocViolation,
-} from './debug/vmallocInvariants'
-export { VMAP_INVARIANTS, type VmapInvariantId, type VmapViolation } from './debug/vmapInvariants'
 export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'

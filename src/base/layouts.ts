@@ -37,8 +37,11 @@ export interface Arm64LayoutOptions {
 
 /** By how many GiB {@link shiftLayout} moves each base; 0 when not given. */
 export interface LayoutShift {
+  /** GiB that the direct map is moved up. */
   readonly directMap?: number
+  /** GiB that the vmalloc window is moved up. */
   readonly vmalloc?: number
+  /** GiB that the records of pages are moved up. */
   readonly vmemmap?: number
 }
 

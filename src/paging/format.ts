@@ -80,7 +80,9 @@ export interface TableLevel {
 
 /** The two halves of an entry, as signed 32-bit words. */
 export interface EntryBits {
+  /** Bits 0 to 31. */
   readonly lo: number
+  /** Bits 32 to 63; 0 in entries of 4 bytes. */
   readonly hi: number
 }
 

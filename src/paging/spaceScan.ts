@@ -14,6 +14,7 @@ import { nextEntry, type TableTree } from './tableTree'
 export interface SpaceMapping {
   /** First address. */
   readonly address: number
+  /** Its size. */
   readonly bytes: number
   /** First frame. */
   readonly pfn: number

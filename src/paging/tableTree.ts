@@ -50,7 +50,7 @@ export interface PageTablesOptions {
   readonly user?: boolean
   /** The first to be told of flushes; `PageTables.listen` adds others. */
   readonly flush?: FlushOps
-  /** How pages for tables are asked for: {@link GFP_PGTABLE_KERNEL} by default. */
+  /** How pages for tables are asked for: GFP_KERNEL by default, __GFP_ZERO always besides. */
   readonly gfp?: number
 }
 

@@ -35,6 +35,7 @@ export interface PageWalkEntry {
 
 /** How an address is translated. */
 export interface PageWalk {
+  /** What was looked up. */
   readonly address: number
   /** From the top table to where the walk ends. */
   readonly entries: readonly PageWalkEntry[]

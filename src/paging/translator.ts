@@ -100,6 +100,7 @@ export class Translator {
     return this.mode.user
   }
 
+  /** Sets it. */
   set user(user: boolean) {
     this.setMode({ user })
   }

@@ -29,10 +29,13 @@ export interface DirectMapRange {
 
 /** The lines DirectMap of /proc/meminfo, in KiB: how much is mapped by leaves of each size. */
 export interface DirectMapCounts {
+  /** KiB that are mapped by pages. */
   readonly directMap4k: number
+  /** KiB that are mapped by leaves of 2 MiB. */
   readonly directMap2M: number
-  /** Of page tables with two levels. */
+  /** KiB that are mapped by leaves of 4 MiB, of page tables with two levels. */
   readonly directMap4M: number
+  /** KiB that are mapped by leaves of 1 GiB. */
   readonly directMap1G: number
 }
 

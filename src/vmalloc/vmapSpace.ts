@@ -88,17 +88,20 @@ const STATES = ['free', 'busy', 'lazy'] as const
  * range that is large enough but has no aligned place. All numbers are integers in [0, 2^53).
  */
 export class VmapSpace {
-  /** What the ranges are kept in: for `verifyVmap`. */
+  /** What the ranges are kept in, for the library's own layers. @internal */
   readonly context: VmapContext
   private readonly start: number
   private readonly end: number
   private readonly lazy: boolean
 
   /**
-   * Makes a space, all of it free; or works on the one that a context is a view of.
+   * Makes a space, all of it free.
    * @throws InvalidArgument for bounds that are no integers, not in order or no multiples of the granule, and
    * for other options out of range.
    */
+  constructor(options: VmapSpaceOptions)
+  /** Works on the space of a view. @internal */
+  constructor(context: VmapContext)
   constructor(options: VmapSpaceOptions | VmapContext) {
     this.context = options instanceof VmapContext ? options : newContext(options)
     const { words, numbers } = this.context

@@ -7,7 +7,11 @@ import {
   AREA_BLOCK,
   AREA_VM,
   VMAP_DRAIN_PENDING,
+  VMAP_END,
+  VMAP_FREE_RECORDS,
+  VMAP_GRANULE,
   VMAP_NR_CPUS,
+  VMAP_START,
   VMAP_WORDS_USED,
 } from '../../src/state/vmapSchema'
 import {
@@ -531,10 +535,10 @@ describe('the state', () => {
     expect(change(VMAP_WORDS_USED, 16)).toThrow(/used words/)
     expect(change(VMAP_WORDS_USED, 2 ** 30)).toThrow(/used words/)
     expect(change(VMAP_NR_CPUS, 0)).toThrow(/CPUs/)
-    expect(change(3, -5)).toThrow(/free records/)
-    expect(change(23, 3)).toThrow(/granule/)
-    expect(change(33, -1)).toThrow(/start of/)
-    expect(change(35, -1)).toThrow(/end of/)
+    expect(change(VMAP_FREE_RECORDS, -5)).toThrow(/free records/)
+    expect(change(VMAP_GRANULE, 3)).toThrow(/granule/)
+    expect(change(VMAP_START + 1, -1)).toThrow(/start of/)
+    expect(change(VMAP_END + 1, -1)).toThrow(/end of/)
   })
 
   it('is not made with wrong options', () => {
