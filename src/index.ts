@@ -373,6 +373,7 @@ export {
   getVmAreaNode,
   holdDrainWork,
   isVmAreaHugepages,
+  moduleAlloc,
   purgeVmapAreas,
   registerVmapPurgeNotifier,
   runDeferredFrees,

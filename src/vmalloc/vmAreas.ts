@@ -201,6 +201,21 @@ export function runDrainWork(vm: Vmalloc): boolean {
   return due
 }
 
+/**
+ * Allocates memory for a module, in the window of modules: `module_alloc`. It is to be written, then protected; freeing
+ * it flushes what may have been executed.
+ * @returns the address; null when there is no memory, and for more than the window.
+ * @throws InvalidArgument for a layout without such a window.
+ */
+export function moduleAlloc(vm: Vmalloc, size: number): VirtAddr | null {
+  checkSize(size)
+  const { layout } = vm.context
+  const { modules } = layout
+  if (!modules) throw new InvalidArgument('layout', layout.name, 'one with a window of modules')
+  if (Math.ceil(size / PAGE_SIZE) * PAGE_SIZE > modules.end - modules.start) return null
+  return vm.vmallocNodeRange(size, { align: PAGE_SIZE, ...modules, flags: VM_FLUSH_RESET_PERMS })
+}
+
 /** Frees memory later, in any context: see {@link runDeferredFrees}. Null is nothing. */
 export function vfreeAtomic(vm: Vmalloc, address: VirtAddr | null): void {
   if (address === null) return
