@@ -1,0 +1,237 @@
+/**
+ * A whole machine, brought up as a kernel brings up its memory, from the first byte to the first vmalloc:
+ *
+ *     1. the command line               `commandLine.ts`
+ *     2. memory: size or map            `machineMemory.ts`, `ram/`
+ *     3. zones, nodes, the hand-over    `buddy/`: pages can be had
+ *     4. caches of caches               `slab/bootstrap.ts`: objects can be had
+ *     5. kmalloc                        `slab/kmalloc.ts`: memory of any size
+ *     6. the vmalloc window             `vmalloc/`: addresses can be had
+ *
+ * The methods are the calls that most programs make. Everything else is a function that takes one of the parts:
+ * `allocPagesBulk(machine.pages, …)`, `new SlabCache(machine.slabs, …)`, `vmap(machine.vm, …)`.
+ */
+
+import { InvalidArgument } from '../base/errors'
+import { LAYOUT_FLAT } from '../base/layout'
+import type { Pfn, VirtAddr } from '../base/units'
+import { BuddyAllocator } from '../buddy/buddyAllocator'
+import { kernelLog } from '../buddy/kernelLog'
+import { setPageFaults } from '../buddy/pageFaults'
+import { inContext, inInterrupt, onCpu } from '../buddy/running'
+import { failPageAlloc, failslab } from '../debug/faultInjection'
+import { slubDebug } from '../debug/slubDebug'
+import { type MachineViolation, verifyMachine } from '../debug/verifyMachine'
+import { GFP_KERNEL } from '../page/gfp'
+import { slabLog } from '../proc/slabLog'
+import { vmallocLog } from '../proc/vmallocLog'
+import type { PhysicalMemory } from '../ram/physicalMemory'
+import { Kmalloc } from '../slab/kmalloc'
+import { SlabAllocator } from '../slab/slabAllocator'
+import { kvfree, kvmalloc } from '../vmalloc/kvmalloc'
+import type { MachineParts } from '../vmalloc/machineParts'
+import { Vmalloc } from '../vmalloc/vmalloc'
+import { movableMemory } from '../zone/movableCore'
+import { type CommandLine, parseCommandLine } from './commandLine'
+import { makeMemory } from './machineMemory'
+import type { MachineOptions } from './machineOptions'
+
+/**
+ * A machine with its memory.
+ *
+ * ```ts
+ * const m = Machine.boot({ ram: '512MiB', cmdline: 'movablecore=128M slab_nomerge' })
+ * const p = m.kmalloc(100)
+ * m.kfree(p)
+ * ```
+ */
+export class Machine implements MachineParts {
+  /** The bytes. */
+  readonly ram: PhysicalMemory
+  /** The page allocator. */
+  readonly pages: BuddyAllocator
+  /** The slab allocator. */
+  readonly slabs: SlabAllocator
+  /** Memory of any size. */
+  readonly heap: Kmalloc
+  /** The virtual mapper. */
+  readonly vm: Vmalloc
+  /** What the command line said. */
+  readonly commandLine: CommandLine
+
+  private constructor(options: MachineOptions, line: CommandLine) {
+    const log = options.log ?? (() => {})
+    const clock = options.clock === undefined ? {} : { clock: options.clock }
+    const cpus = Math.min(options.cpus ?? 1, line.cpus ?? 1024)
+    this.commandLine = line
+    this.ram = makeMemory(options.ram, options, line)
+    this.pages = bootPages(this.ram, options, line, cpus)
+    const debug = slubDebug({
+      ...options.debug,
+      log,
+      ...(line.slab.slubDebug === undefined ? {} : { boot: line.slab.slubDebug }),
+    })
+    const layout = options.layout ?? LAYOUT_FLAT
+    const { slubDebug: _debug, failslab: faults, unknown: _unknown, ...words } = line.slab
+    this.slabs = new SlabAllocator(this.pages, {
+      ...words,
+      layout,
+      debug,
+      log: slabLog(log, clock),
+      shared: options.shared === true,
+      ...(options.hardening === undefined ? {} : { hardening: options.hardening }),
+    })
+    this.heap = new Kmalloc(this.slabs)
+    const { unknown: _others, vmalloc: _window, ...mapper } = line.vmalloc
+    this.vm = new Vmalloc(this.pages, {
+      ...mapper,
+      heap: this.heap,
+      log: vmallocLog(log, { layout, ...clock }),
+      shared: options.shared === true,
+      ...(options.format === undefined ? {} : { format: options.format }),
+      ...(options.flush === undefined ? {} : { flush: options.flush }),
+      ...(options.populate === undefined ? {} : { populate: options.populate }),
+    })
+    // From here on allocations may be made to fail: a kernel starts with that once it is up.
+    const { failPageAlloc: pageFaults } = line
+    if (faults !== undefined) this.slabs.setFaults(failslab({ ...faults, log }))
+    if (pageFaults !== undefined) {
+      setPageFaults(this.pages, failPageAlloc({ ...pageFaults, log }))
+    }
+  }
+
+  /**
+   * Brings a machine up.
+   * @throws InvalidArgument for wrong options and for a wrong value on the command line. Words that nobody knows
+   * are in {@link commandLine} and in the log; OutOfMemory when memory is too small for the parts.
+   */
+  static boot(options: MachineOptions): Machine {
+    if (typeof options !== 'object' || options === null) {
+      throw new InvalidArgument('options', options, 'an object')
+    }
+    const { cmdline = '', log = () => {} } = options
+    const line = parseCommandLine(cmdline)
+    log(`Kernel command line: ${cmdline}`)
+    if (line.unknown.length > 0) {
+      const words = line.unknown.join(' ')
+      log(`Unknown kernel command line parameters "${words}", will be passed to user space.`)
+    }
+    return new Machine(options, line)
+  }
+
+  /** Allocates a block of 2^order pages near the current CPU; null when there is none. */
+  allocPages(gfp: number = GFP_KERNEL, order = 0): Pfn | null {
+    return this.pages.allocPages(gfp, order)
+  }
+
+  /** Frees a block of {@link allocPages}. */
+  freePages(pfn: Pfn, order = 0): void {
+    this.pages.freePages(pfn, order)
+  }
+
+  /** Allocates `size` bytes, up to 4 MiB; null when there is no memory. */
+  kmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return this.heap.kmalloc(size, gfp)
+  }
+
+  /** Allocates `size` bytes filled with zero. */
+  kzalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return this.heap.kzalloc(size, gfp)
+  }
+
+  /** Makes memory of {@link kmalloc} hold `size` bytes; null when there is none, and then it is as it was. */
+  krealloc(p: VirtAddr | null, size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return this.heap.krealloc(p, size, gfp)
+  }
+
+  /** Frees memory of {@link kmalloc}; null is nothing. */
+  kfree(p: VirtAddr | null): void {
+    this.heap.kfree(p)
+  }
+
+  /** Allocates `size` bytes, contiguous in the kernel's address space; null when there is no memory. */
+  vmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return this.vm.vmalloc(size, gfp)
+  }
+
+  /** Allocates `size` bytes filled with zero, as {@link vmalloc} does. */
+  vzalloc(size: number): VirtAddr | null {
+    return this.vm.vzalloc(size)
+  }
+
+  /** Frees memory of {@link vmalloc}; null is nothing. */
+  vfree(p: VirtAddr | null): void {
+    this.vm.vfree(p)
+  }
+
+  /** Allocates `size` bytes, from kmalloc if it has a block, else from vmalloc. */
+  kvmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    return kvmalloc(this.vm, size, gfp)
+  }
+
+  /** Frees memory of kmalloc, vmalloc or {@link kvmalloc}; null is nothing. */
+  kvfree(p: VirtAddr | null): void {
+    kvfree(this.vm, p)
+  }
+
+  /** Runs `body` on a CPU: its page lists, slabs and blocks are used. */
+  onCpu<T>(cpu: number, body: () => T): T {
+    return onCpu(this.pages, cpu, body)
+  }
+
+  /** Runs `body` as an interrupt does: sleeping is a bug there. */
+  inInterrupt<T>(body: () => T): T {
+    return inInterrupt(this.pages, body)
+  }
+
+  /** Runs `body` with CONTEXT_ bits set besides those of now. */
+  inContext<T>(bits: number, body: () => T): T {
+    return inContext(this.pages, bits, body)
+  }
+
+  /** Checks every invariant of all parts; what is broken, or nothing. It only reads. */
+  verify(): MachineViolation[] {
+    return verifyMachine(this)
+  }
+}
+
+/** Hands memory over to the page allocator. */
+function bootPages(
+  ram: PhysicalMemory,
+  options: MachineOptions,
+  line: CommandLine,
+  cpus: number,
+): BuddyAllocator {
+  const { kernelcore, movablecore } = line
+  const nodes = ram.ranges.reduce((most, { node }) => Math.max(most, node + 1), 1)
+  const { log, clock, image, pressure, distances, zones } = options
+  const movable =
+    kernelcore === undefined && movablecore === undefined
+      ? {}
+      : {
+          movable: movableMemory({
+            ...(kernelcore === undefined ? {} : { kernelcore }),
+            ...(movablecore === undefined ? {} : { movablecore }),
+          }),
+        }
+  return new BuddyAllocator({
+    ram,
+    cpus,
+    cpuNodes:
+      options.cpuNodes?.slice(0, cpus) ?? Array.from({ length: cpus }, (_, cpu) => cpu % nodes),
+    shared: options.shared === true,
+    ...movable,
+    ...(line.hugePages === undefined ? {} : { hugePages: line.hugePages }),
+    ...(log === undefined
+      ? {}
+      : {
+          log: kernelLog(log, {
+            ...(clock === undefined ? {} : { clock }),
+            ...(image === undefined ? {} : { image }),
+          }),
+        }),
+    ...(pressure === undefined ? {} : { pressure }),
+    ...(distances === undefined ? {} : { distances }),
+    ...(zones === undefined ? {} : { zones }),
+  })
+}
