@@ -130,6 +130,11 @@ export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDe
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
+export { type MachineViolation, verifyMachine } from './debug/verifyMachine'
+export { type CommandLine, parseCommandLine } from './machine/commandLine'
+export { Machine } from './machine/machine'
+export type { MachineMemory, MemoryKeeping } from './machine/machineMemory'
+export type { MachineOptions } from './machine/machineOptions'
 export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'
@@ -206,6 +211,7 @@ export {
   type Pagetypeinfo,
   parsePagetypeinfo,
 } from './proc/pagetypeinfo'
+export { procText } from './proc/procText'
 export { type ReplayOptions, replay } from './proc/replay'
 export { slabAttribute, slabAttributes, writeSlabAttribute } from './proc/slabAttributes'
 export { slabDirectory } from './proc/slabDirectory'
@@ -365,6 +371,7 @@ export { type IoCache, ioremap, iounmap } from './vmalloc/ioremap'
 export { readKernelMemory, writeKernelMemory } from './vmalloc/kernelBytes'
 export { highmemZones, Kmap, type KmapOptions } from './vmalloc/kmap'
 export { kvcalloc, kvfree, kvmalloc, kvmallocArray, kvrealloc, kvzalloc } from './vmalloc/kvmalloc'
+export type { MachineParts } from './vmalloc/machineParts'
 export { type PcpuVmAreas, pcpuFreeVmAreas, pcpuGetVmAreas } from './vmalloc/pcpuAreas'
 export { remapVmallocRange, type UserRange } from './vmalloc/remap'
 export {

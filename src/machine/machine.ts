@@ -23,6 +23,7 @@ import { failPageAlloc, failslab } from '../debug/faultInjection'
 import { slubDebug } from '../debug/slubDebug'
 import { type MachineViolation, verifyMachine } from '../debug/verifyMachine'
 import { GFP_KERNEL } from '../page/gfp'
+import { procText } from '../proc/procText'
 import { slabLog } from '../proc/slabLog'
 import { vmallocLog } from '../proc/vmallocLog'
 import type { PhysicalMemory } from '../ram/physicalMemory'
@@ -187,6 +188,14 @@ export class Machine implements MachineParts {
   /** Runs `body` with CONTEXT_ bits set besides those of now. */
   inContext<T>(bits: number, body: () => T): T {
     return inContext(this.pages, bits, body)
+  }
+
+  /**
+   * The text of a file of `/proc` or of debugfs, such as `buddyinfo`, as the machine's kernel would print it.
+   * @throws InvalidArgument for another name, listing those that there are.
+   */
+  proc(name: string): string {
+    return procText(this, name)
   }
 
   /** Checks every invariant of all parts; what is broken, or nothing. It only reads. */

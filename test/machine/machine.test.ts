@@ -115,6 +115,13 @@ describe('Machine.boot', () => {
     expect(lines.some((line) => line.startsWith('Memory:'))).toBe(true)
   })
 
+  it('prints what its /proc says', () => {
+    const m = Machine.boot({ ram: '64MiB' })
+    expect(m.proc('buddyinfo')).toMatch(/^Node 0, zone +DMA/)
+    expect(m.proc('/proc/meminfo')).toMatch(/^MemTotal: +\d+ kB$/m)
+    expect(() => m.proc('cpuinfo')).toThrow(/one of buddyinfo/)
+  })
+
   it('runs on CPUs and in interrupts', () => {
     const m = Machine.boot({ ram: '32MiB', cpus: 2 })
     const first = m.allocPages()
