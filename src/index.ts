@@ -117,6 +117,7 @@ export { inContext, inInterrupt, onCpu, withPageListsHeld } from './buddy/runnin
 export { type FreeSummary, freeSummary } from './buddy/summary'
 export { type SysctlName, sysctl } from './buddy/sysctl'
 export { foldCounters, refreshVmstat } from './buddy/vmstatRefresh'
+export type { InspectOptions } from './debug/backing'
 export type { FaultAttributes } from './debug/faultAttributes'
 export {
   type FailPageAllocOptions,
@@ -126,6 +127,37 @@ export {
   failslab,
 } from './debug/faultInjection'
 export { type FaultOptions, FaultTask } from './debug/faultPoint'
+export { inspect, inspectPfn } from './debug/inspect'
+export type {
+  AddressDigits,
+  AddressPlace,
+  InspectedArea,
+  InspectedBlock,
+  InspectedObject,
+  InspectedPage,
+  InspectedSlab,
+  InspectedTrack,
+  Inspection,
+  PageUse,
+} from './debug/inspection'
+export { describeInspection } from './debug/inspectText'
+export { formatLeaks, type LeakMark, type LeakOptions, leakMark, leaks } from './debug/leaks'
+export { type LiveAllocation, liveAllocations } from './debug/liveAllocations'
+export {
+  type PageOwner,
+  type PageOwnerOptions,
+  type PageOwnerRecord,
+  pageOwner,
+} from './debug/pageOwner'
+export {
+  formatOwnedBlock,
+  formatPageOwner,
+  formatPageOwnerTotals,
+  type OwnedBlock,
+  type OwnedPages,
+  type PageOwnerTotal,
+  pageOwnerTotals,
+} from './debug/pageOwnerText'
 export { type SlubDebug, type SlubDebugOptions, slubDebug } from './debug/slubDebug'
 export { kmemDumpObj, remainingObjects } from './debug/slubObjects'
 export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
@@ -193,10 +225,26 @@ export {
   x86Format,
 } from './paging/x86Format'
 export { type BuddyinfoZone, formatBuddyinfo, parseBuddyinfo } from './proc/buddyinfo'
+export { type FragmentationPictureOptions, fragmentationPicture } from './proc/fragmentationPicture'
+export {
+  type FragmentationSample,
+  type FragmentationZone,
+  fragmentationSample,
+} from './proc/fragmentationSample'
+export { freeListPicture } from './proc/freeListPicture'
 export { parseFtrace } from './proc/ftrace'
 export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
 export { parseFtraceSlab } from './proc/ftraceSlab'
 export { formatFtraceSlabEvent, type SlabEvents } from './proc/ftraceSlabEvents'
+export {
+  formatIomem,
+  type HasRam,
+  type IomemOptions,
+  type IomemRange,
+  parseIomem,
+  readIomem,
+} from './proc/iomem'
+export { formatMeminfo, type Meminfo, parseMeminfo, readMeminfo } from './proc/meminfo'
 export {
   type MemoryPictureOptions,
   type MemoryPicturePairOptions,
@@ -211,13 +259,15 @@ export {
   type Pagetypeinfo,
   parsePagetypeinfo,
 } from './proc/pagetypeinfo'
-export { procText } from './proc/procText'
+export type { PictureOptions } from './proc/pictureParts'
+export { PROC_TEXTS, procText } from './proc/procText'
 export { type ReplayOptions, replay } from './proc/replay'
 export { slabAttribute, slabAttributes, writeSlabAttribute } from './proc/slabAttributes'
 export { slabDirectory } from './proc/slabDirectory'
 export { formatSlabinfo, parseSlabinfo, readSlabinfo, type SlabinfoCache } from './proc/slabinfo'
 export { type SlabLogOptions, slabBootMessage, slabLog } from './proc/slabLog'
 export { formatSlabMeminfo, slabNodeCounters } from './proc/slabMemory'
+export { type SlabPictureOptions, slabPicture } from './proc/slabPicture'
 export { formatSlabReport, formatSlabTool, type SlabToolOptions } from './proc/slabTool'
 export { formatSlabtop, type SlabtopOptions, type SlabtopSort } from './proc/slabtop'
 export { replaySlabEvents, type SlabWorkloadOptions } from './proc/slabWorkload'
@@ -239,6 +289,7 @@ export {
   type VmallocInfoRow,
 } from './proc/vmallocinfo'
 export { type VmallocLogOptions, vmallocLog } from './proc/vmallocLog'
+export { type VmallocPictureOptions, vmallocPicture } from './proc/vmallocPicture'
 export { formatVmstat, parseVmstat, readVmstat } from './proc/vmstat'
 export {
   formatZoneinfo,

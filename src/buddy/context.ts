@@ -139,6 +139,8 @@ export class BuddyContext {
   tracing: boolean
   /** Receives the page events while `tracing`. */
   trace: PageTrace
+  /** True while every page has to have an owner: requests for many pages are then served one by one. */
+  owned: boolean
   /** True while an interrupt hit code that holds the CPU's page lists: they cannot be used. */
   pcpLocked: boolean
   /** Receives the kernel's messages. */
@@ -175,6 +177,7 @@ export class BuddyContext {
     this.contextBits = 0
     this.tracing = false
     this.trace = noPageTrace
+    this.owned = false
     this.pcpLocked = false
     this.log = log
     this.pressure = pressure

@@ -35,7 +35,7 @@ import { firstZone, mayUse, setUpBlock } from './zonelistWalk'
 
 /**
  * Allocates up to `count` single pages at once, all from one zone, as far as that stays above its
- * low watermark; one page in the ordinary way when that gives none.
+ * low watermark; one page in the ordinary way when that gives none, or while owners of pages are kept.
  * @param count 0 to 2^20.
  * @returns the frames, in order; possibly fewer than asked for.
  */
@@ -50,8 +50,10 @@ export function allocPagesBulk(
   checkInteger('count', count, 0, 1 << 20)
   checkRequest(c, gfp, 0)
   const pfns: number[] = []
-  if (count > 1 && c.faults?.failPage(gfp & c.words[HEADER_GFP_ALLOWED]!, 0)) return []
-  if (count > 1) takeBulk(c, gfp, count, near, pfns)
+  if (count > 1 && !c.owned) {
+    if (c.faults?.failPage(gfp & c.words[HEADER_GFP_ALLOWED]!, 0)) return []
+    takeBulk(c, gfp, count, near, pfns)
+  }
   if (count > 0 && pfns.length === 0) {
     const pfn = allocPages(c, gfp, 0, near, null)
     if (pfn >= 0) pfns.push(pfn)

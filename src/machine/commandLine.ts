@@ -5,7 +5,7 @@
  * mem= nr_cpus= maxcpus= numa=fake=    the machine
  * kernelcore= movablecore=             zones (`zone/movableCore.ts`)
  * transparent_hugepage=                watermarks
- * fail_page_alloc=                     faults on purpose
+ * fail_page_alloc= page_owner=         faults on purpose, who allocated each page
  * slab_… slub_… init_on_… failslab=    slabs (`slab/bootWords.ts`)
  * nohugevmalloc nohugeiomap vmalloc=   the virtual mapper (`vmalloc/bootWords.ts`)
  * ```
@@ -36,6 +36,8 @@ export interface CommandLine {
   hugePages?: boolean
   /** `fail_page_alloc=`. */
   failPageAlloc?: FaultAttr
+  /** True after `page_owner=on`. */
+  pageOwner?: boolean
   /** The words for slabs. */
   slab: SlabBootOptions
   /** The words for the virtual mapper. */
@@ -68,6 +70,11 @@ const WORDS: Readonly<Record<string, Setter>> = {
   },
   fail_page_alloc(line, value) {
     line.failPageAlloc = parseFaultAttr(value)
+  },
+  page_owner(line, value) {
+    if (value !== 'on' && value !== 'off')
+      throw new InvalidArgument('page_owner', value, 'on or off')
+    line.pageOwner = value === 'on'
   },
   transparent_hugepage(line, value) {
     if (!['always', 'madvise', 'never'].includes(value)) {

@@ -20,6 +20,10 @@ import { kernelLog } from '../buddy/kernelLog'
 import { setPageFaults } from '../buddy/pageFaults'
 import { inContext, inInterrupt, onCpu } from '../buddy/running'
 import { failPageAlloc, failslab } from '../debug/faultInjection'
+import { inspect } from '../debug/inspect'
+import type { Inspection } from '../debug/inspection'
+import { type PageOwner, pageOwner } from '../debug/pageOwner'
+import { formatPageOwner } from '../debug/pageOwnerText'
 import { slubDebug } from '../debug/slubDebug'
 import { type MachineViolation, verifyMachine } from '../debug/verifyMachine'
 import { GFP_KERNEL } from '../page/gfp'
@@ -57,6 +61,8 @@ export class Machine implements MachineParts {
   readonly heap: Kmalloc
   /** The virtual mapper. */
   readonly vm: Vmalloc
+  /** Who allocated each page, with `page_owner=on`; null otherwise. */
+  readonly owner: PageOwner | null
   /** What the command line said. */
   readonly commandLine: CommandLine
 
@@ -67,6 +73,7 @@ export class Machine implements MachineParts {
     this.commandLine = line
     this.ram = makeMemory(options.ram, options, line)
     this.pages = bootPages(this.ram, options, line, cpus)
+    this.owner = line.pageOwner === true ? pageOwner(this.pages) : null
     const debug = slubDebug({
       ...options.debug,
       log,
@@ -192,10 +199,19 @@ export class Machine implements MachineParts {
 
   /**
    * The text of a file of `/proc` or of debugfs, such as `buddyinfo`, as the machine's kernel would print it.
+   * `page_owner` needs `page_owner=on`.
    * @throws InvalidArgument for another name, listing those that there are.
    */
   proc(name: string): string {
+    if (this.owner !== null && name === 'page_owner') return formatPageOwner(this.owner)
     return procText(this, name)
+  }
+
+  /** What is known of an address; `describeInspection` puts it into words. Any number has an answer. */
+  inspect(address: VirtAddr | number): Inspection {
+    const { owner } = this
+    if (owner === null) return inspect(this, address)
+    return inspect(this, address, { owner: (pfn) => owner.ownerOf(pfn)?.caller ?? null })
   }
 
   /** Checks every invariant of all parts; what is broken, or nothing. It only reads. */

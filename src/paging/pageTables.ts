@@ -125,6 +125,11 @@ export class PageTables {
     return this.t.records.size
   }
 
+  /** Level of the table that frame `pfn` is, 0 for a top one, if it was made here and is alive; -1 for any other number. */
+  levelOf(pfn: number): number {
+    return this.t.records.get(pfn)?.level ?? -1
+  }
+
   /**
    * Maps `count` frames of `pfns` from index `first` on, a page each, from `address` on.
    * @returns MAP_OK; MAP_NO_MEMORY without a page for a table, or MAP_BUSY for an entry that is not empty: what was
@@ -275,6 +280,15 @@ export class PageTables {
   freeEmptyTables(start: number, end: number): number {
     checkSpan(this.t.end, start, end)
     return freeEmptyTables(this.t, start, end)
+  }
+
+  /**
+   * Goes on from other top tables, after memory was replaced by that of another moment: the tables are those that they
+   * lead to. No frame is given back; all who listen are told to forget every address.
+   * @throws InvalidArgument, with nothing changed, for a root that is no memory.
+   */
+  readopt(root: number, highRoot: number = root): void {
+    this.t.readopt(root, highRoot)
   }
 
   /**

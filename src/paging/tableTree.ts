@@ -221,6 +221,21 @@ export class TableTree {
     this.frames.freePages(pfn, 0)
   }
 
+  /** Forgets all tables, and takes over those that the new top tables lead to. */
+  readopt(root: number, highRoot: number): void {
+    const { twoRoots } = this.format
+    this.checkRoot('root', root)
+    if (twoRoots) this.checkRoot('highRoot', highRoot)
+    this.records.clear()
+    this.pmdTables = 0
+    this.end = this.plan.end
+    this.root = root
+    this.highRoot = twoRoots ? highRoot : root
+    this.adopt(root)
+    if (twoRoots) this.adopt(highRoot)
+    this.flush.flushTlb(0, this.end)
+  }
+
   private checkRoot(argument: string, pfn: number): void {
     if (this.places.of(pfn) < 0) {
       throw new InvalidArgument(argument, pfn, 'the number of a frame that is memory')

@@ -6,6 +6,7 @@ import { LAYOUT_X86_64 } from '../../src/base/layout'
 import { LAYOUT_SV39 } from '../../src/base/layouts'
 import { MiB } from '../../src/base/units'
 import { nodeState } from '../../src/buddy/nodeState'
+import { describeInspection } from '../../src/debug/inspectText'
 import { Machine } from '../../src/machine/machine'
 import { GFP_ATOMIC, GFP_KERNEL } from '../../src/page/gfp'
 import { SV39 } from '../../src/paging/riscvFormat'
@@ -120,6 +121,22 @@ describe('Machine.boot', () => {
     expect(m.proc('buddyinfo')).toMatch(/^Node 0, zone +DMA/)
     expect(m.proc('/proc/meminfo')).toMatch(/^MemTotal: +\d+ kB$/m)
     expect(() => m.proc('cpuinfo')).toThrow(/one of buddyinfo/)
+  })
+
+  it('page_owner=on remembers who has each page', () => {
+    const m = Machine.boot({ ram: '64MiB', cmdline: 'page_owner=on' })
+    const pfn = m.allocPages(GFP_KERNEL, 2)
+    expect(m.owner?.ownerOf(pfn ?? 0)).toMatchObject({ pfn, order: 2, gfp: GFP_KERNEL })
+    expect(m.proc('page_owner')).toContain(`PFN ${pfn} type Unmovable`)
+    expect(() => Machine.boot({ ram: '64MiB' }).proc('page_owner')).toThrow(InvalidArgument)
+    expect(() => Machine.boot({ ram: '64MiB', cmdline: 'page_owner=1' })).toThrow(InvalidArgument)
+  })
+
+  it('tells what an address is', () => {
+    const m = Machine.boot({ ram: '64MiB' })
+    const text = describeInspection(m.inspect(m.kmalloc(100) ?? 0))
+    expect(text).toContain('kmalloc-128')
+    expect(describeInspection(m.inspect(m.vmalloc(4096) ?? 0))).toContain('vmalloc')
   })
 
   it('runs on CPUs and in interrupts', () => {
