@@ -18,6 +18,7 @@ import { type PeerKind, peerKinds } from './peers'
 import { measureReplays } from './replay'
 import { aim, count, ratio, show, table } from './table'
 import { compileTlsf } from './tlsf'
+import { measureTracing } from './tracing'
 import { measureAccess, measureAreas, measureTables, type VirtualRow } from './virtual'
 
 type Rows = readonly (readonly [Case, Figures])[]
@@ -69,7 +70,17 @@ async function pageCosts(kmem: Kmem): Promise<readonly string[]> {
   return [
     `## ms to boot, without content\n\n${table(['RAM', 'ms'], rows)}`,
     `## Replay\n\n${table(['trace', 'events', 'events per second'], rates)}`,
+    await tracing(kmem),
   ]
+}
+
+async function tracing(kmem: Kmem): Promise<string> {
+  const rows = (await measureTracing(kmem, effort)).map(({ name, pages, objects }) => [
+    name,
+    show(pages),
+    show(objects),
+  ])
+  return `## Tracing: ns per pair\n\n${table(['tracepoints', 'pages', 'objects'], rows)}`
 }
 
 async function objectSections(): Promise<readonly string[]> {

@@ -233,7 +233,12 @@ export {
 } from './proc/fragmentationSample'
 export { freeListPicture } from './proc/freeListPicture'
 export { parseFtrace } from './proc/ftrace'
-export { type FtraceEvents, type FtraceSkipped, formatFtraceEvent } from './proc/ftraceEvents'
+export {
+  type FtraceEvents,
+  type FtraceLines,
+  type FtraceSkipped,
+  formatFtraceEvent,
+} from './proc/ftraceEvents'
 export { parseFtraceSlab } from './proc/ftraceSlab'
 export { formatFtraceSlabEvent, type SlabEvents } from './proc/ftraceSlabEvents'
 export {
@@ -259,6 +264,7 @@ export {
   type Pagetypeinfo,
   parsePagetypeinfo,
 } from './proc/pagetypeinfo'
+export { type ParsedTrace, parseTrace } from './proc/parseTrace'
 export type { PictureOptions } from './proc/pictureParts'
 export { PROC_TEXTS, procText } from './proc/procText'
 export { type ReplayOptions, replay } from './proc/replay'
@@ -279,6 +285,33 @@ export type {
 export { formatSlabWorkload, type SlabWorkloadKernel } from './proc/slabWorkloadText'
 export type { Difference, Inferred, ReplayResult } from './proc/traceCompare'
 export { type TracedSlabs, tracedSlabs } from './proc/tracedSlabs'
+export {
+  type CacheFreeEvent,
+  type ExtfragEvent,
+  type KfreeEvent,
+  type PageAllocEvent,
+  type PageFreeEvent,
+  type PageTraceEvent,
+  type PcpuDrainEvent,
+  type SlabAllocEvent,
+  type SlabTraceEvent,
+  TRACE_EVENTS,
+  type TraceEvent,
+  type TraceEventName,
+  type TracePlace,
+  type ZoneLockedEvent,
+} from './proc/traceEvents'
+export type { TraceListener } from './proc/traceHub'
+export { ftraceEventAt, ftraceSlabEventAt } from './proc/traceObjects'
+export { type TracedParts, type TracepointOptions, Tracepoints } from './proc/tracepoints'
+export { TraceRing } from './proc/traceRing'
+export { teePageTrace, teeSlabTrace } from './proc/traceTee'
+export {
+  formatTrace,
+  formatTraceEvent,
+  type TraceFormat,
+  type TraceTextOptions,
+} from './proc/traceText'
 export { formatUnreclaimableSlabs } from './proc/unreclaimableSlabs'
 export {
   formatVmallocInfo,

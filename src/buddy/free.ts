@@ -108,7 +108,7 @@ function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
   if (head < 0) return bug(c, pfn, 'NOT_ALLOCATED', 'is not allocated', NO_REFS)
   const free = words[pageRecord(head) + PAGE_REFS]! <= 0
   if (free) return bug(c, pfn, 'DOUBLE_FREE', 'is already free', NO_REFS)
-  return bug(c, pfn, 'TAIL_PAGE', `is a tail page of the block at 0x${head.toString(16)}`, NO_REFS)
+  return bug(c, pfn, 'TAIL_PAGE', `is a tail page of block 0x${head.toString(16)}`, NO_REFS)
 }
 
 /** The error for a frame without memory: where a kernel would fault on the page's record. */

@@ -24,7 +24,7 @@ import { FtraceReader, ftraceBytes, ftraceField, isNullPointer } from './ftraceR
  *
  * A Uint8Array is read in place as ASCII; a string is encoded first, which costs a copy. Lines may end
  * in CRLF. Nothing in the text is fatal: garbled lines, unknown GFP names and values out of range are
- * listed in `skipped`. Names of GFP flags and events are interpreted once for each distinct text.
+ * listed in `skipped`, and counted by reason. Names of GFP flags and events are interpreted once for each distinct text.
  * Decimal PFNs (older kernels) and further fields at the end of a line are accepted.
  * @throws InvalidArgument when `input` is neither a string nor a Uint8Array.
  */
@@ -79,7 +79,15 @@ class PageReader extends FtraceReader {
   protected override readEvent(kind: number, line: number): boolean {
     if (!this.readFields(kind)) return false
     const { header } = this
-    this.columns.pushPlace(header.context, header.cpu, header.pid, line, header.time)
+    this.columns.pushPlace(
+      header.context,
+      header.cpu,
+      header.pid,
+      this.taskId(),
+      this.flagsId(),
+      line,
+      header.time,
+    )
     return true
   }
 

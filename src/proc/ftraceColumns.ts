@@ -1,12 +1,9 @@
 /** The columns of {@link FtraceEvents} while they grow. */
 
-import type { FtraceEvents } from './ftraceEvents'
+import type { FtraceEvents, FtraceLines } from './ftraceEvents'
 
 /** The columns alone. */
-export type FtraceColumnSet = Omit<
-  FtraceEvents,
-  'count' | 'otherEvents' | 'skipped' | 'skippedCount' | 'lostEvents'
->
+export type FtraceColumnSet = Omit<FtraceEvents, 'count' | keyof FtraceLines>
 
 /** Growable columns; `push` appends one event to all of them. */
 export class FtraceColumns {
@@ -21,6 +18,8 @@ export class FtraceColumns {
   private context: Int32Array
   private cpu: Int32Array
   private pid: Int32Array
+  private task: Int32Array
+  private flags: Int32Array
   private line: Int32Array
   private time: Float64Array
 
@@ -37,6 +36,8 @@ export class FtraceColumns {
     this.context = new Int32Array(capacity)
     this.cpu = new Int32Array(capacity)
     this.pid = new Int32Array(capacity)
+    this.task = new Int32Array(capacity)
+    this.flags = new Int32Array(capacity)
     this.line = new Int32Array(capacity)
     this.time = new Float64Array(capacity)
   }
@@ -61,11 +62,21 @@ export class FtraceColumns {
   }
 
   /** Appends where and when the event happened, and completes it. */
-  pushPlace(context: number, cpu: number, pid: number, line: number, time: number): void {
+  pushPlace(
+    context: number,
+    cpu: number,
+    pid: number,
+    task: number,
+    flags: number,
+    line: number,
+    time: number,
+  ): void {
     const i = this.count++
     this.context[i] = context
     this.cpu[i] = cpu
     this.pid[i] = pid
+    this.task[i] = task
+    this.flags[i] = flags
     this.line[i] = line
     this.time[i] = time
   }
@@ -73,8 +84,10 @@ export class FtraceColumns {
   /** The columns, cut to `count`; they no longer grow. */
   finish(): FtraceColumnSet {
     this.resize(this.count)
-    const { kind, pfn, order, migratetype, gfp, detail, context, cpu, pid, line, time } = this
-    return { kind, pfn, order, migratetype, gfp, detail, context, cpu, pid, line, time }
+    const { kind, pfn, order, migratetype, gfp, detail } = this
+    const { context, cpu, pid, task, flags, line, time } = this
+    const fields = { kind, pfn, order, migratetype, gfp, detail }
+    return { ...fields, context, cpu, pid, task, flags, line, time }
   }
 
   private resize(capacity: number): void {
@@ -88,6 +101,8 @@ export class FtraceColumns {
     this.context = resized(this.context, capacity)
     this.cpu = resized(this.cpu, capacity)
     this.pid = resized(this.pid, capacity)
+    this.task = resized(this.task, capacity)
+    this.flags = resized(this.flags, capacity)
     this.line = resized(this.line, capacity)
     const time = new Float64Array(capacity)
     time.set(this.time.subarray(0, capacity))

@@ -43,6 +43,27 @@ export interface FtraceSkipped {
   readonly reason: string
 }
 
+/** What is told of a text besides the columns of the events that were wanted. */
+export interface FtraceLines {
+  /** Names of tasks, in the order of their first event. */
+  readonly tasks: readonly string[]
+  /** Flags as printed, such as `d.s..`, in the order of their first event; '' when a line has none. */
+  readonly flagTexts: readonly string[]
+  /**
+   * Number of well-formed lines of other events by event name: of the slab allocator's too where page
+   * events were wanted, and the reverse.
+   */
+  readonly otherEvents: ReadonlyMap<string, number>
+  /** The first 100 lines that could not be read; blank lines and those starting with `#` are not among them. */
+  readonly skipped: readonly FtraceSkipped[]
+  /** How many lines could not be read. */
+  readonly skippedCount: number
+  /** How many lines could not be read for each reason; what differs from line to line is left out of the text. */
+  readonly skippedReasons: ReadonlyMap<string, number>
+  /** Sum of the numbers in `CPU:n [LOST m EVENTS]` lines, which are also in `skipped`. */
+  readonly lostEvents: number
+}
+
 /**
  * The page events of a trace: entry `i` of each column belongs to event `i`.
  *
@@ -60,7 +81,7 @@ export interface FtraceSkipped {
  *
  * Example: 0x209010a is an order-10 block of type 1 (MOVABLE) claimed with its pageblock of order 9.
  */
-export interface FtraceEvents {
+export interface FtraceEvents extends FtraceLines {
   /** Number of events. */
   readonly count: number
   /** FTRACE_PAGE_ALLOC ... FTRACE_EXTFRAG. */
@@ -81,21 +102,14 @@ export interface FtraceEvents {
   readonly cpu: Int32Array
   /** Thread that was running. */
   readonly pid: Int32Array
+  /** Index in `tasks` of the name of the task that was running. */
+  readonly task: Int32Array
+  /** Index in `flagTexts` of the flags in front of the timestamp. */
+  readonly flags: Int32Array
   /** Line number, counted over the lines that do not start with `#`, from 1. */
   readonly line: Int32Array
   /** Seconds; the raw count if the trace clock prints no decimal point. */
   readonly time: Float64Array
-  /**
-   * Number of well-formed lines of other events by event name. Those of the slab allocator are among
-   * them; `parseFtraceSlab` reads them.
-   */
-  readonly otherEvents: ReadonlyMap<string, number>
-  /** The first 100 lines that could not be read; blank lines and those starting with `#` are not among them. */
-  readonly skipped: readonly FtraceSkipped[]
-  /** How many lines could not be read. */
-  readonly skippedCount: number
-  /** Sum of the numbers in `CPU:n [LOST m EVENTS]` lines, which are also in `skipped`. */
-  readonly lostEvents: number
 }
 
 /**
@@ -106,17 +120,31 @@ export interface FtraceEvents {
  */
 export function formatFtraceEvent(events: FtraceEvents, i: number): string {
   checkInteger('i', i, 0, events.count - 1)
-  const pfn = events.pfn[i]!
-  const page = pfn < 0 ? '0'.repeat(16) : `ffffea${(pfn * 64).toString(16).padStart(10, '0')}`
-  const place = `page=${page} pfn=0x${Math.max(pfn, 0).toString(16)}`
-  const order = events.order[i]!
-  const type = events.migratetype[i]!
-  const detail = events.detail[i]!
-  switch (events.kind[i]) {
-    case FTRACE_PAGE_ALLOC: {
-      const gfp = formatGfpTrace(events.gfp[i]!)
-      return `mm_page_alloc: ${place} order=${order} migratetype=${type} gfp_flags=${gfp}`
-    }
+  return pageEventText(
+    events.kind[i]!,
+    events.pfn[i]!,
+    events.order[i]!,
+    events.migratetype[i]!,
+    events.gfp[i]!,
+    events.detail[i]!,
+    null,
+  )
+}
+
+/** Text of a page event from its name on; `page` stands for the page pointer, null for the real one. */
+export function pageEventText(
+  kind: number,
+  pfn: number,
+  order: number,
+  type: number,
+  gfp: number,
+  detail: number,
+  page: string | null,
+): string {
+  const place = `page=${page ?? pagePointer(pfn)} pfn=0x${Math.max(pfn, 0).toString(16)}`
+  switch (kind) {
+    case FTRACE_PAGE_ALLOC:
+      return `mm_page_alloc: ${place} order=${order} migratetype=${type} gfp_flags=${formatGfpTrace(gfp)}`
     case FTRACE_PAGE_FREE:
       return `mm_page_free: ${place} order=${order}`
     case FTRACE_PAGE_FREE_BATCHED:
@@ -128,6 +156,11 @@ export function formatFtraceEvent(events: FtraceEvents, i: number): string {
     default:
       return `mm_page_alloc_extfrag: ${place} ${formatExtfrag(order, type, detail)}`
   }
+}
+
+/** Address of a frame's record without randomisation; zeros for no frame. */
+function pagePointer(pfn: number): string {
+  return pfn < 0 ? '0'.repeat(16) : `ffffea${(pfn * 64).toString(16).padStart(10, '0')}`
 }
 
 function formatExtfrag(order: number, type: number, detail: number): string {

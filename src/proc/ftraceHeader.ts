@@ -36,6 +36,12 @@ export class FtraceHeader {
   pid: number
   /** Seconds, or a raw count. */
   time: number
+  /** Where the task's name starts and ends. */
+  taskStart: number
+  taskEnd: number
+  /** Where the flags start and end; the same place when there are none. */
+  flagsStart: number
+  flagsEnd: number
   private readonly scanner: ByteScanner
 
   /** Reads through `scanner`, and leaves its `pos` at the event name. */
@@ -44,12 +50,21 @@ export class FtraceHeader {
     this.cpu = 0
     this.pid = 0
     this.time = 0
+    this.taskStart = 0
+    this.taskEnd = 0
+    this.flagsStart = 0
+    this.flagsEnd = 0
     this.scanner = scanner
   }
 
   /** Reads up to the event name of the line that starts at `start`; false when that is garbled. */
   read(start: number): boolean {
-    const { bytes, end } = this.scanner
+    const { scanner } = this
+    const { bytes, end } = scanner
+    // Once a line: garbage may have a thousand brackets behind a thousand spaces.
+    scanner.pos = start
+    scanner.skipSpaces()
+    this.taskStart = scanner.pos
     for (let i = start + 1; i < end; i++) {
       if (bytes[i] !== LEFT_BRACKET || bytes[i - 1] !== SPACE) continue
       if (this.readTask(start, i - 1) && this.readPlace(i + 1)) return true
@@ -75,8 +90,8 @@ export class FtraceHeader {
     scanner.pos = i + 1
     if (!scanner.decimal() || scanner.value > INT_MAX) return false
     this.pid = scanner.value
-    scanner.pos = start
-    scanner.skipSpaces()
+    this.taskEnd = i
+    scanner.pos = this.taskStart
     this.context = scanner.match(KSOFTIRQD) ? FTRACE_CONTEXT_KSOFTIRQD : 0
     return true
   }
@@ -89,9 +104,12 @@ export class FtraceHeader {
     if (!scanner.decimal() || scanner.value > INT_MAX) return false
     this.cpu = scanner.value
     if (!scanner.matchByte(RIGHT_BRACKET) || !scanner.skipSpaces()) return false
+    this.flagsStart = scanner.pos
+    this.flagsEnd = scanner.pos
     if (scanner.pos < scanner.end && !isDigit(bytes[scanner.pos]!)) {
       const flags = scanner.pos
       scanner.skipToken()
+      this.flagsEnd = scanner.pos
       const length = scanner.pos - flags
       if (length < FLAGS_MIN || length > FLAGS_MAX) return false
       const char = bytes[flags + 2]!

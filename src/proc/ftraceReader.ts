@@ -18,7 +18,7 @@
 import { InvalidArgument } from '../base/errors'
 import { parseGfp } from '../page/gfpText'
 import { ascii, ByteScanner } from './byteScanner'
-import type { FtraceSkipped } from './ftraceEvents'
+import type { FtraceLines, FtraceSkipped } from './ftraceEvents'
 import { FtraceHeader } from './ftraceHeader'
 import { TextTable } from './textTable'
 
@@ -26,6 +26,13 @@ import { TextTable } from './textTable'
 const SKIPPED_LIMIT = 100
 /** A bound for a number of lost events. */
 const INT_MAX = 0x7fffffff
+
+/** Reasons that do not depend on which events are wanted. */
+const NO_HEADER = 'no task, [CPU] and timestamp'
+const NO_NAME = 'no event name'
+const EVENTS_LOST = 'events lost'
+/** Reason to skip a line with a GFP mask that means nothing; its text follows. */
+const UNKNOWN_GFP = 'unknown GFP flags'
 
 const LF = 0x0a
 const CR = 0x0d
@@ -42,14 +49,6 @@ export interface FtraceField {
   readonly key: Uint8Array
   readonly max: number
   readonly reason: string
-}
-
-/** What is told of a text besides the events that were wanted. */
-export interface FtraceLines {
-  readonly otherEvents: ReadonlyMap<string, number>
-  readonly skipped: readonly FtraceSkipped[]
-  readonly skippedCount: number
-  readonly lostEvents: number
 }
 
 const GFP_FLAGS = /* @__PURE__ */ ftraceField('gfp_flags', 0)
@@ -72,7 +71,10 @@ export abstract class FtraceReader {
   private readonly gfpTexts: TextTable
   /** Mask of each text of a GFP mask; NaN when it could not be read. */
   private readonly gfpMasks: number[]
+  private readonly tasks: TextTable
+  private readonly flagTexts: TextTable
   private readonly skipped: FtraceSkipped[]
+  private readonly skippedReasons: Map<string, number>
   private skippedCount: number
   private lostEvents: number
 
@@ -87,7 +89,10 @@ export abstract class FtraceReader {
     this.nameCounts = []
     this.gfpTexts = new TextTable(bytes)
     this.gfpMasks = []
+    this.tasks = new TextTable(bytes)
+    this.flagTexts = new TextTable(bytes)
     this.skipped = []
+    this.skippedReasons = new Map()
     this.skippedCount = 0
     this.lostEvents = 0
   }
@@ -116,15 +121,20 @@ export abstract class FtraceReader {
     }
     const otherEvents = new Map<string, number>()
     for (let id = 0; id < this.names.count; id++) {
-      if (this.nameKinds[id] === 0) otherEvents.set(this.names.text(id), this.nameCounts[id] ?? 0)
+      if (this.nameKinds[id] !== 0) continue
+      // Names that are no UTF-8 may differ as bytes only.
+      const name = this.names.text(id)
+      otherEvents.set(name, (otherEvents.get(name) ?? 0) + (this.nameCounts[id] ?? 0))
     }
-    const { skipped, skippedCount, lostEvents } = this
-    return { otherEvents, skipped, skippedCount, lostEvents }
+    const { skipped, skippedCount, skippedReasons, lostEvents } = this
+    const tasks = this.tasks.texts()
+    const flagTexts = this.flagTexts.texts()
+    return { tasks, flagTexts, otherEvents, skipped, skippedCount, skippedReasons, lostEvents }
   }
 
   private readLine(start: number, line: number): boolean {
     if (!this.header.read(start)) {
-      this.reason = 'no task, [CPU] and timestamp'
+      this.reason = NO_HEADER
       return false
     }
     const kind = this.readName()
@@ -139,7 +149,7 @@ export abstract class FtraceReader {
     let i = pos
     while (i < end && bytes[i] !== SPACE) i++
     if (i < pos + 2 || bytes[i - 1] !== COLON) {
-      this.reason = 'no event name'
+      this.reason = NO_NAME
       return -1
     }
     scanner.pos = i
@@ -150,6 +160,16 @@ export abstract class FtraceReader {
     }
     this.nameCounts[id] = (this.nameCounts[id] ?? 0) + 1
     return this.nameKinds[id] ?? 0
+  }
+
+  /** Number of the current line's task name. */
+  protected taskId(): number {
+    return this.tasks.intern(this.header.taskStart, this.header.taskEnd)
+  }
+
+  /** Number of the current line's flags. */
+  protected flagsId(): number {
+    return this.flagTexts.intern(this.header.flagsStart, this.header.flagsEnd)
   }
 
   /** The value of `field`, which must come next; -1 when it does not or is out of range. */
@@ -180,7 +200,7 @@ export abstract class FtraceReader {
     const id = gfpTexts.intern(start, scanner.pos)
     if (id === gfpMasks.length) gfpMasks.push(gfpMask(gfpTexts.text(id)))
     const mask = gfpMasks[id] ?? Number.NaN
-    if (Number.isNaN(mask)) this.reason = `unknown GFP flags: ${gfpTexts.text(id)}`
+    if (Number.isNaN(mask)) this.reason = `${UNKNOWN_GFP}: ${gfpTexts.text(id)}`
     return mask
   }
 
@@ -188,16 +208,24 @@ export abstract class FtraceReader {
     this.skippedCount++
     const { scanner } = this
     scanner.pos = start
+    let general = this.reason.startsWith(UNKNOWN_GFP) ? UNKNOWN_GFP : this.reason
     if (scanner.match(CPU_LINE)) {
-      this.reason = 'events lost'
+      this.reason = EVENTS_LOST
+      general = EVENTS_LOST
       const readable = scanner.decimal() && scanner.match(LOST) && scanner.decimal()
       if (readable && scanner.value <= INT_MAX) {
         this.lostEvents += scanner.value
-        this.reason = `${scanner.value} events lost`
+        this.reason = `${scanner.value} ${EVENTS_LOST}`
       }
     }
+    this.skippedReasons.set(general, (this.skippedReasons.get(general) ?? 0) + 1)
     if (this.skipped.length < SKIPPED_LIMIT) this.skipped.push({ line, reason: this.reason })
   }
+}
+
+/** True for a reason that a line has whichever events are wanted. */
+export function isGeneralReason(reason: string): boolean {
+  return reason === NO_HEADER || reason === NO_NAME || reason.endsWith(EVENTS_LOST)
 }
 
 /**

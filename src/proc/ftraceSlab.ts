@@ -20,7 +20,7 @@ import { TextTable } from './textTable'
  *
  * A Uint8Array is read in place as ASCII; a string is encoded first, which costs a copy. Lines may end
  * in CRLF. Nothing in the text is fatal: garbled lines, unknown GFP names, pointers that the kernel has
- * hidden and values out of range are listed in `skipped`. Further fields at the end of an allocation's
+ * hidden and values out of range are listed in `skipped`, and counted by reason. Further fields at the end of an allocation's
  * or kfree's line are accepted.
  * @throws InvalidArgument when `input` is neither a string nor a Uint8Array.
  */
@@ -77,6 +77,8 @@ class SlabReader extends FtraceReader {
   private readonly context: number[] = []
   private readonly cpu: number[] = []
   private readonly pid: number[] = []
+  private readonly task: number[] = []
+  private readonly flags: number[] = []
   private readonly line: number[] = []
   private readonly time: number[] = []
 
@@ -102,10 +104,12 @@ class SlabReader extends FtraceReader {
       context: Int32Array.from(this.context),
       cpu: Int32Array.from(this.cpu),
       pid: Int32Array.from(this.pid),
+      task: Int32Array.from(this.task),
+      flags: Int32Array.from(this.flags),
       line: Int32Array.from(this.line),
       time: Float64Array.from(this.time),
-      names: texts(this.caches),
-      callSites: texts(this.callSites),
+      names: this.caches.texts(),
+      callSites: this.callSites.texts(),
       ...lines,
     }
   }
@@ -154,6 +158,8 @@ class SlabReader extends FtraceReader {
     this.context.push(header.context)
     this.cpu.push(header.cpu)
     this.pid.push(header.pid)
+    this.task.push(this.taskId())
+    this.flags.push(this.flagsId())
     this.line.push(line)
     this.time.push(header.time)
   }
@@ -275,9 +281,4 @@ function hex(bytes: Uint8Array, start: number, end: number): number {
     value = value * 16 + digit
   }
   return value
-}
-
-/** All texts of a table, by id. */
-function texts(table: TextTable): string[] {
-  return Array.from({ length: table.count }, (_, id) => table.text(id))
 }

@@ -5,7 +5,7 @@
 
 import { checkInteger } from '../base/errors'
 import { formatGfpTrace } from '../page/gfpText'
-import type { FtraceSkipped } from './ftraceEvents'
+import type { FtraceLines } from './ftraceEvents'
 
 /** Kind of event: kmalloc, the end of an allocation by size. */
 export const FTRACE_KMALLOC = 7
@@ -16,16 +16,17 @@ export const FTRACE_KFREE = 9
 /** Kind of event: kmem_cache_free, the start of a free to a cache. */
 export const FTRACE_KMEM_CACHE_FREE = 10
 
-/** Kernel addresses from here on are printed with a sign extension of 16 bits. */
+/** Addresses from here up to the end are printed with a sign extension of 16 bits. */
 const SIGN_BIT = 0x800000000000
+const SIGN_END = 0x1000000000000
 
 /**
  * The slab events of a trace: entry `i` of each column belongs to event `i`.
  *
- * `line`, `context`, `cpu`, `pid` and `time` are as in `FtraceEvents`, so that events of both sort into
+ * `line`, `context`, `cpu`, `pid`, `task`, `flags` and `time` are as in `FtraceEvents`, so that events of both sort into
  * one order by `line`.
  */
-export interface SlabEvents {
+export interface SlabEvents extends FtraceLines {
   /** Number of events. */
   readonly count: number
   /** FTRACE_KMALLOC ... FTRACE_KMEM_CACHE_FREE: numbers apart from those of page events. */
@@ -55,6 +56,10 @@ export interface SlabEvents {
   readonly cpu: Int32Array
   /** Thread that was running. */
   readonly pid: Int32Array
+  /** Index in `tasks` of the name of the task that was running. */
+  readonly task: Int32Array
+  /** Index in `flagTexts` of the flags in front of the timestamp. */
+  readonly flags: Int32Array
   /** Line number, counted over the lines that do not start with `#`, from 1. */
   readonly line: Int32Array
   /** Seconds; the raw count if the trace clock prints no decimal point. */
@@ -63,14 +68,6 @@ export interface SlabEvents {
   readonly names: readonly string[]
   /** Callers as the trace prints them, such as `free_task+0x9/0x50`, in the order of their first event. */
   readonly callSites: readonly string[]
-  /** Number of well-formed lines of other events by event name, those of the page allocator included. */
-  readonly otherEvents: ReadonlyMap<string, number>
-  /** The first 100 lines that could not be read; blank lines and those starting with `#` are not among them. */
-  readonly skipped: readonly FtraceSkipped[]
-  /** How many lines could not be read. */
-  readonly skippedCount: number
-  /** Sum of the numbers in `CPU:n [LOST m EVENTS]` lines, which are also in `skipped`. */
-  readonly lostEvents: number
 }
 
 /**
@@ -80,29 +77,52 @@ export interface SlabEvents {
  */
 export function formatFtraceSlabEvent(events: SlabEvents, i: number): string {
   checkInteger('i', i, 0, events.count - 1)
-  const place = `call_site=${events.callSites[events.callSite[i]!]} ptr=${pointer(events.ptr[i]!)}`
-  switch (events.kind[i]) {
-    case FTRACE_KMALLOC:
-      return `kmalloc: ${place} ${formatAlloc(events, i)}`
-    case FTRACE_KMEM_CACHE_ALLOC:
-      return `kmem_cache_alloc: ${place} ${formatAlloc(events, i)}`
-    case FTRACE_KFREE:
-      return `kfree: ${place}`
-    default:
-      return `kmem_cache_free: ${place} name=${events.names[events.name[i]!]}`
+  const kind = events.kind[i]!
+  const site = events.callSites[events.callSite[i]!] ?? ''
+  const ptr = events.ptr[i]!
+  if (kind === FTRACE_KFREE) return slabFreeText(site, ptr, null)
+  if (kind === FTRACE_KMEM_CACHE_FREE) {
+    return slabFreeText(site, ptr, events.names[events.name[i]!] ?? '')
   }
+  return slabAllocText(
+    kind === FTRACE_KMALLOC ? 'kmalloc' : 'kmem_cache_alloc',
+    site,
+    ptr,
+    events.bytesReq[i]!,
+    events.bytesAlloc[i]!,
+    events.gfp[i]!,
+    events.node[i]!,
+    events.accounted[i] === 1,
+  )
 }
 
-function formatAlloc(events: SlabEvents, i: number): string {
+/** Text of an allocation from its name on. */
+export function slabAllocText(
+  name: string,
+  callSite: string,
+  ptr: number,
+  bytesReq: number,
+  bytesAlloc: number,
+  gfp: number,
+  node: number,
+  accounted: boolean,
+): string {
   return (
-    `bytes_req=${events.bytesReq[i]} bytes_alloc=${events.bytesAlloc[i]} ` +
-    `gfp_flags=${formatGfpTrace(events.gfp[i]!)} node=${events.node[i]} ` +
-    `accounted=${events.accounted[i] === 1}`
+    `${name}: call_site=${callSite} ptr=${pointer(ptr)} ` +
+    `bytes_req=${bytesReq} bytes_alloc=${bytesAlloc} ` +
+    `gfp_flags=${formatGfpTrace(gfp)} node=${node} accounted=${accounted}`
   )
+}
+
+/** Text of a free from its name on: of kmem_cache_free with the name of a cache, of kfree with null. */
+export function slabFreeText(callSite: string, ptr: number, cache: string | null): string {
+  const place = `call_site=${callSite} ptr=${pointer(ptr)}`
+  return cache === null ? `kfree: ${place}` : `kmem_cache_free: ${place} name=${cache}`
 }
 
 /** Sixteen hex digits, as `%px` prints them. */
 function pointer(address: number): string {
   const digits = address.toString(16)
-  return address < SIGN_BIT ? digits.padStart(16, '0') : `ffff${digits}`
+  const upper = address >= SIGN_BIT && address < SIGN_END
+  return upper ? `ffff${digits}` : digits.padStart(16, '0')
 }

@@ -14,6 +14,7 @@ import type { BuddyAllocator } from '../buddy/buddyAllocator'
 import { FTRACE_PAGE_ALLOC, FTRACE_PAGE_FREE, type FtraceEvents } from './ftraceEvents'
 import { Replayer } from './replayer'
 import type { ReplayResult } from './traceCompare'
+import { pageListener, teePageTrace } from './traceTee'
 
 /** How to replay. */
 export interface ReplayOptions {
@@ -31,7 +32,7 @@ const PROGRESS_EVENTS = 8192
 
 /**
  * Applies the events in order as calls of `pages`. The allocator must run on the CPU and node of the
- * trace; its trace listener is replaced for the time.
+ * trace. A trace listener that is there hears the events first, and has its place back afterwards.
  *
  * Cost: that of the calls.
  */
@@ -42,7 +43,8 @@ export function replay(
 ): ReplayResult {
   if (options.addresses === 'own') return replayWorkload(events, pages, options)
   const replayer = new Replayer(events, pages)
-  pages.setTrace(replayer)
+  const before = pageListener(pages)
+  pages.setTrace(before === null ? replayer : teePageTrace(before, replayer))
   try {
     let report = PROGRESS_EVENTS
     while (replayer.next < events.count) {
@@ -54,7 +56,7 @@ export function replay(
       }
     }
   } finally {
-    pages.setTrace(null)
+    pages.setTrace(before)
   }
   options.onProgress?.(events.count, events.count)
   return replayer.result()

@@ -52,6 +52,11 @@ export class TextTable {
     return new TextDecoder().decode(this.bytes.slice(start, start + this.entries[3 * id + 2]!))
   }
 
+  /** All texts, by id. */
+  texts(): string[] {
+    return Array.from({ length: this.count }, (_, id) => this.text(id))
+  }
+
   private equal(a: number, b: number, length: number): boolean {
     const bytes = this.bytes
     for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false

@@ -62,7 +62,7 @@ export function attachSlabs(
 }
 
 /** Stands for a constructor until it is given: no slab may be made without it. */
-function missingCtor(name: string): Ctor {
+export function missingCtor(name: string): Ctor {
   return () => {
     throw new InvalidArgument('ctor', undefined, `given to findCache, as cache ${name} has one`)
   }

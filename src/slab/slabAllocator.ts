@@ -32,7 +32,7 @@ export class SlabAllocator {
   constructor(pages: Pages, options: SlabOptions | SlabContext = {}) {
     const source = pageSource(pages)
     if (allocators.has(source)) {
-      throw new InvalidArgument('pages', pages, 'without a slab allocator')
+      throw new InvalidArgument('pages', pages, 'without slabs')
     }
     if (options instanceof SlabContext) {
       this.context = options

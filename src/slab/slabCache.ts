@@ -244,7 +244,7 @@ function checkFlags(c: SlabContext, flags: number): number {
     throw new InvalidArgument('flags', flags, 'within 0x10bfed00')
   }
   if (c.debug === null && (flags & SLAB_DEBUG_FLAGS) !== 0) {
-    throw new InvalidArgument('flags', flags, 'checked by `debug`')
+    throw new InvalidArgument('flags', flags, 'without checks')
   }
   return flags & ~SLAB_MEM_SPREAD
 }

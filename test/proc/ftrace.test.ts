@@ -166,11 +166,16 @@ describe('parseFtrace', () => {
       context: Int32Array.of(0x2e00, 0x2e00, 0x7303, 0x7301, 0x2e00, 0x2e00, 0x2e00),
       cpu: Int32Array.of(0, 0, 1, 0, 0, 12, 0),
       pid: Int32Array.of(39, 39, 13, 89, 89, 40, 52),
+      task: Int32Array.of(0, 0, 1, 2, 2, 3, 3),
+      flags: Int32Array.of(0, 0, 1, 2, 3, 3, 3),
       line: Int32Array.of(1, 2, 3, 4, 5, 6, 7),
       time: Float64Array.of(2.418456, 2.418457, 2.616616, 28.146994, 28.146995, 2.627779, 9.001399),
+      tasks: ['cat', 'ksoftirqd/0', 'rm', 'tar'],
+      flagTexts: ['.....', 'd.s..', '..s..', 'd....'],
       otherEvents: [['kfree', 1]],
       skipped: [],
       skippedCount: 0,
+      skippedReasons: new Map(),
       lostEvents: 0,
     })
     for (let i = 0; i < SAMPLE_EVENTS; i++) {

@@ -145,6 +145,8 @@ describe('parseFtraceSlab', () => {
       context: Int32Array.of(0x2e00, 0x2e00, 0x7301, 0x7303, 0x2e00, 0x2e00),
       cpu: Int32Array.of(0, 0, 0, 1, 0, 0),
       pid: Int32Array.of(39, 39, 39, 13, 39, 39),
+      task: Int32Array.of(0, 0, 0, 1, 0, 0),
+      flags: Int32Array.of(0, 0, 1, 2, 0, 0),
       line: Int32Array.of(1, 2, 3, 4, 6, 7),
       time: Float64Array.of(2.416295, 2.418689, 2.415979, 2.415478, 2.5, 2.500001),
       names: ['pid'],
@@ -155,9 +157,12 @@ describe('parseFtraceSlab', () => {
         'rcu_core+0x206/0x540',
         'btrfs_alloc+0x1/0x2 [btrfs]',
       ],
+      tasks: ['cat', 'ksoftirqd/0'],
+      flagTexts: ['.....', '.Ns..', '..s..'],
       otherEvents: [['mm_page_free', 1]],
       skipped: [],
       skippedCount: 0,
+      skippedReasons: new Map(),
       lostEvents: 0,
     })
     const texts = SAMPLE.filter((line) => !line.startsWith('#') && !line.includes('mm_page'))
