@@ -1,10 +1,12 @@
 /** `kmem boot`: brings a machine up and prints what its `/proc` says. */
 
 import { parseArgs } from 'node:util'
-import { LAYOUT_FLAT, LAYOUT_X86_64, Machine, procText } from 'kmem'
+import { LAYOUT_FLAT, LAYOUT_X86_64, Machine, procText, saveSnapshot } from 'kmem'
+import { writeFile } from './files'
 import { EXIT_OK, type Io, UsageError } from './io'
 
-export const BOOT_HELP = `kmem boot [WORD ...] [--ram SIZE] [--cpus N] [--layout NAME] [--proc NAME ...] [--log]
+export const BOOT_HELP = `kmem boot [WORD ...] [--ram SIZE] [--cpus N] [--layout NAME] [--proc NAME ...]
+          [--save FILE] [--log]
 
 Brings a machine up with a kernel's command line, WORD by WORD, such as movablecore=128M.
 
@@ -12,6 +14,7 @@ Brings a machine up with a kernel's command line, WORD by WORD, such as movablec
   --cpus N        CPUs; 1 when not given
   --layout NAME   flat, the default, or x86_64
   --proc NAME     prints a text: buddyinfo, pagetypeinfo, zoneinfo, meminfo, slabinfo, vmallocinfo, vmstat, iomem, …
+  --save FILE     saves the machine, for kmem inspect and kmem verify
   --log           prints the kernel's log
 
 Exit status: 0; 2 for a wrong word.`
@@ -26,6 +29,7 @@ export function bootCommand(args: readonly string[], io: Io): number {
       cpus: { type: 'string', default: '1' },
       layout: { type: 'string', default: 'flat' },
       proc: { type: 'string', multiple: true, default: [] },
+      save: { type: 'string' },
       log: { type: 'boolean', default: false },
     },
   })
@@ -43,5 +47,6 @@ export function bootCommand(args: readonly string[], io: Io): number {
   for (const word of ignored) io.err(`${word} has no effect here`)
   for (const word of unknown) io.err(`${word} is unknown`)
   for (const name of values.proc) io.out(procText(machine, name).trimEnd())
+  if (values.save !== undefined) writeFile(values.save, saveSnapshot(machine))
   return EXIT_OK
 }

@@ -5,6 +5,7 @@ import { BOOT_HELP, bootCommand } from './boot'
 import { messageOf } from './files'
 import { EXIT_OK, EXIT_USAGE, type Io, processIo } from './io'
 import { REPLAY_HELP, replayCommand } from './replay'
+import { INSPECT_HELP, inspectCommand, VERIFY_HELP, verifyCommand } from './snapshot'
 
 interface Command {
   readonly help: string
@@ -14,12 +15,16 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   replay: { help: REPLAY_HELP, run: replayCommand },
   boot: { help: BOOT_HELP, run: bootCommand },
+  inspect: { help: INSPECT_HELP, run: inspectCommand },
+  verify: { help: VERIFY_HELP, run: verifyCommand },
 }
 
 const HELP = `kmem: kernel-style memory allocators, at the command line
 
-  kmem replay FILE      makes the calls of a trace of page events, and compares
-  kmem boot [WORD ...]  brings a machine up, and prints its /proc
+  kmem replay FILE               makes the calls of a trace of page events, and compares
+  kmem boot [WORD ...]           brings a machine up, and prints its /proc
+  kmem inspect SNAPSHOT ADDRESS  tells what an address of a saved machine is
+  kmem verify SNAPSHOT           checks every invariant of a saved machine
 
 kmem COMMAND --help tells more.`
 

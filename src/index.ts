@@ -164,6 +164,7 @@ export { formatAllocTraces, formatFreeTraces } from './debug/slubTraces'
 export { validateCache } from './debug/slubValidate'
 export { type MachineViolation, verifyMachine } from './debug/verifyMachine'
 export { type CommandLine, parseCommandLine } from './machine/commandLine'
+export { type FromSnapshotOptions, machineFromSnapshot } from './machine/fromSnapshot'
 export { Machine } from './machine/machine'
 export type { MachineMemory, MemoryKeeping } from './machine/machineMemory'
 export type { MachineOptions } from './machine/machineOptions'
@@ -425,6 +426,27 @@ export {
 export type { SlabOptions } from './slab/options'
 export { SlabAllocator } from './slab/slabAllocator'
 export { SlabCache, type SlabCacheOptions } from './slab/slabCache'
+export type { AreaChanges, ChangedArea, UsedArea } from './snapshot/compareAreas'
+export type {
+  ChangedBlock,
+  ChangedPage,
+  MemoryChanges,
+  PageChanges,
+  UsedBlock,
+} from './snapshot/comparePages'
+export type { CacheChange, CacheUse, SlabChanges } from './snapshot/compareSlabs'
+export {
+  type CompareOptions,
+  compareSnapshots,
+  type SnapshotChanges,
+} from './snapshot/compareSnapshots'
+export type { SectionName } from './snapshot/format'
+export type { Listing } from './snapshot/listing'
+export { machineHash } from './snapshot/machineHash'
+export { type RestoreOptions, restoreSnapshot } from './snapshot/restoreSnapshot'
+export { type SnapshotOptions, saveSnapshot } from './snapshot/saveSnapshot'
+export type { ShapeRange } from './snapshot/shape'
+export { type SectionInfo, type SnapshotInfo, snapshotInfo } from './snapshot/snapshotInfo'
 export type { PageTrace } from './state/trace'
 export { noPageTrace } from './state/trace'
 export {

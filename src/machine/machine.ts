@@ -33,6 +33,9 @@ import { vmallocLog } from '../proc/vmallocLog'
 import type { PhysicalMemory } from '../ram/physicalMemory'
 import { Kmalloc } from '../slab/kmalloc'
 import { SlabAllocator } from '../slab/slabAllocator'
+import { machineHash } from '../snapshot/machineHash'
+import { restoreSnapshot } from '../snapshot/restoreSnapshot'
+import { saveSnapshot } from '../snapshot/saveSnapshot'
 import { kvfree, kvmalloc } from '../vmalloc/kvmalloc'
 import type { MachineParts } from '../vmalloc/machineParts'
 import { Vmalloc } from '../vmalloc/vmalloc'
@@ -207,6 +210,24 @@ export class Machine implements MachineParts {
     return procText(this, name)
   }
 
+  /** The machine as a file: {@link restore} goes on from it, and so does `machineFromSnapshot`, without this one. */
+  save(): Uint8Array {
+    return saveSnapshot(this)
+  }
+
+  /**
+   * Goes on from a snapshot of this machine, or of one of the same shape. All checkers look at it first.
+   * @throws InvalidArgument, with nothing changed, for a file that is damaged, of another shape, or breaks an invariant.
+   */
+  restore(snapshot: Uint8Array): void {
+    restoreSnapshot(this, snapshot, { check: refuseBroken })
+  }
+
+  /** A hash of the whole state and of all bytes: equal machines hash equal. */
+  hash(): string {
+    return machineHash(this)
+  }
+
   /** What is known of an address; `describeInspection` puts it into words. Any number has an answer. */
   inspect(address: VirtAddr | number): Inspection {
     const { owner } = this
@@ -259,4 +280,15 @@ function bootPages(
     ...(distances === undefined ? {} : { distances }),
     ...(zones === undefined ? {} : { zones }),
   })
+}
+
+/**
+ * Throws unless every invariant of a machine holds.
+ * @throws InvalidArgument with the first breach.
+ */
+export function refuseBroken(m: MachineParts): void {
+  const [first] = verifyMachine(m)
+  if (first === undefined) return
+  const { part, id, message } = first
+  throw new InvalidArgument('snapshot', `${part}: ${message}`, `a state that keeps ${id}`)
 }

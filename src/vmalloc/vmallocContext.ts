@@ -4,6 +4,7 @@ import type { Layout } from '../base/layout'
 import type { FrameSource } from '../page/frameSource'
 import type { PageTables } from '../paging/pageTables'
 import type { Kmalloc } from '../slab/kmalloc'
+import type { SlabCache } from '../slab/slabCache'
 import { VMAP_WARNED } from '../state/vmapSchema'
 import type { VmallocLogOps } from './vmallocLogOps'
 import type { VmapContext } from './vmapContext'
@@ -37,6 +38,8 @@ export class VmallocContext {
   readonly recordsHigh: number
   /** Asked for address space when there is none. */
   readonly notifiers: PurgeNotifier[] = []
+  /** The cache that objects of areas come from; null until it is known. */
+  areaCache: SlabCache | null = null
 
   constructor(parts: VmallocParts) {
     this.space = parts.space

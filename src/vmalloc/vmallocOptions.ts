@@ -94,6 +94,7 @@ export function createVmalloc(
       hugeIomap: options.hugeIomap !== false,
     })
     space.ops = areaOps(c, cache)
+    c.areaCache = cache
     if (state === undefined) setUp(c, maxCpus, options.populate ?? layout.name === 'x86_64')
     return c
   } catch (error) {

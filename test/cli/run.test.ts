@@ -7,6 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EXIT_DIFFERENT, EXIT_OK, EXIT_USAGE, type Io } from '../../cli/io'
 import { run } from '../../cli/run'
+import { Machine } from '../../src/machine/machine'
+import { ZONE_FREE_PAGES } from '../../src/state/schema'
+import { zoneRecord } from '../../src/zone/zones'
 
 const TRACE = fileURLToPath(
   new URL('../fixtures/traces/short-all-events.ftrace.gz', import.meta.url),
@@ -156,5 +159,57 @@ describe('kmem boot', () => {
     const { status, err } = kmem('boot', ...args)
     expect(status).toBe(EXIT_USAGE)
     expect(err).toMatch(/^kmem boot: /)
+  })
+})
+
+describe('kmem inspect and kmem verify', () => {
+  function saved(): string {
+    const path = join(folder, 'machine.kmem')
+    expect(kmem('boot', '--ram', '32MiB', '--save', path).status).toBe(EXIT_OK)
+    return path
+  }
+
+  it('tell what a saved machine holds', () => {
+    const path = saved()
+    expect(kmem('verify', path)).toMatchObject({ status: EXIT_OK, out: 'every invariant holds' })
+    expect(kmem('verify', path, '--json').out).toBe('[]')
+    expect(kmem('inspect', path, 'pfn:0x1000').out).toMatch(/zone/i)
+    expect(kmem('inspect', path, '0000000001000000').out).toMatch(/page/i)
+    expect(JSON.parse(kmem('inspect', path, '1000000', '--json').out)).toMatchObject({
+      where: 'direct map',
+    })
+  })
+
+  it('end with 1 for a broken state', () => {
+    const m = Machine.boot({ ram: '32MiB' })
+    const zone = zoneRecord(m.pages.words, 0, 0)
+    m.pages.words[zone + ZONE_FREE_PAGES] = 1
+    const path = join(folder, 'broken.kmem')
+    writeFileSync(path, m.save())
+    const { status, out } = kmem('verify', path)
+    expect(status).toBe(EXIT_DIFFERENT)
+    expect(out).toContain('pages ZONE-2')
+  })
+
+  it('refuse what is no snapshot, and no address', () => {
+    const path = saved()
+    const bytes = readFileSync(path)
+    const short = join(folder, 'short.kmem')
+    writeFileSync(short, bytes.subarray(0, bytes.length - 1))
+    for (const args of [
+      ['verify', short],
+      ['verify', TRACE],
+      ['verify', '/nowhere'],
+      ['verify'],
+      ['inspect', path],
+      ['inspect', path, 'here'],
+      ['inspect', path, '1', '2'],
+      ['inspect', short, '1000'],
+    ]) {
+      const { status, out, err } = kmem(...args)
+      expect(status, args.join(' ')).toBe(EXIT_USAGE)
+      expect(out).toBe('')
+      expect(err).not.toContain('    at ')
+    }
   })
 })
