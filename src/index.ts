@@ -139,6 +139,11 @@ export type {
   InspectedTrack,
   Inspection,
   PageUse,
+  SetAside,
+  UsedAsTable,
+  UsedByArea,
+  UsedByKmalloc,
+  UsedBySlab,
 } from './debug/inspection'
 export { describeInspection } from './debug/inspectText'
 export { formatLeaks, type LeakMark, type LeakOptions, leakMark, leaks } from './debug/leaks'

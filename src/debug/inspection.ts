@@ -126,22 +126,53 @@ export interface InspectedPage {
 }
 
 /** What a page is used for. */
-export type PageUse =
-  | { readonly kind: 'slab'; readonly slab: InspectedSlab }
-  | {
-      /** A kmalloc request of more than 8192 bytes. */
-      readonly kind: 'large'
-      readonly address: number
-      readonly size: number
-      /** As in {@link InspectedObject}. */
-      readonly use: string
-    }
-  /** A page table of the mapper; level 0 is the top one. */
-  | { readonly kind: 'table'; readonly level: number; readonly name: string }
-  /** Frame 0 where address 0 means none: the slab layer was given it, and never uses it. */
-  | { readonly kind: 'set aside' }
-  /** A page that belongs to an area of vmalloc space. */
-  | { readonly kind: 'area'; readonly start: number; readonly caller: string }
+export type PageUse = UsedBySlab | UsedByKmalloc | UsedAsTable | SetAside | UsedByArea
+
+/** A page of a slab. */
+export interface UsedBySlab {
+  /** Which use it is. */
+  readonly kind: 'slab'
+  /** The slab. */
+  readonly slab: InspectedSlab
+}
+
+/** A page of a kmalloc request of more than 8192 bytes. */
+export interface UsedByKmalloc {
+  /** Which use it is. */
+  readonly kind: 'large'
+  /** First address of the block. */
+  readonly address: number
+  /** Its size. Bytes. */
+  readonly size: number
+  /** As in {@link InspectedObject}. */
+  readonly use: string
+}
+
+/** A page table of the mapper. */
+export interface UsedAsTable {
+  /** Which use it is. */
+  readonly kind: 'table'
+  /** Its level; 0 is the top one. */
+  readonly level: number
+  /** Name of the level. */
+  readonly name: string
+}
+
+/** Frame 0 where address 0 means none: the slab layer was given it, and never uses it. */
+export interface SetAside {
+  /** Which use it is. */
+  readonly kind: 'set aside'
+}
+
+/** A page that belongs to an area of vmalloc space. */
+export interface UsedByArea {
+  /** Which use it is. */
+  readonly kind: 'area'
+  /** First address of the area. */
+  readonly start: number
+  /** Who asked for it; '' when nobody is named. */
+  readonly caller: string
+}
 
 /** A slab. */
 export interface InspectedSlab {

@@ -34,7 +34,10 @@ export interface OwnedBlock {
 /** Where owners come from: a `PageOwner` is one. */
 export interface OwnedPages {
   /** The allocator. */
-  readonly pages: { readonly words: Int32Array }
+  readonly pages: {
+    /** Its state. */
+    readonly words: Int32Array
+  }
   /** Owners of all blocks in use, ascending. */
   records(): Iterable<OwnedBlock>
 }

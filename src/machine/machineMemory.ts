@@ -51,7 +51,7 @@ export function makeMemory(
 }
 
 /** Bytes of a size: a number, or text with a unit. */
-export function parseBytes(size: number | string): number {
+function parseBytes(size: number | string): number {
   const bytes = typeof size === 'string' ? parseMemSize(size.trim().replace(/i?B$/, '')) : size
   checkInteger('ram', bytes, PAGE_SIZE, Number.MAX_SAFE_INTEGER)
   if (bytes % PAGE_SIZE !== 0) throw new InvalidArgument('ram', size, `a multiple of ${PAGE_SIZE}`)

@@ -151,7 +151,7 @@ export function fitText(content: string, size: number, room: number): string {
 }
 
 /** Lines of text, none wider than `room`. */
-export function wrapText(content: string, size: number, room: number): string[] {
+function wrapText(content: string, size: number, room: number): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of content.split(' ')) {

@@ -24,9 +24,11 @@ export interface TracePlace {
 
 /** An allocation of pages ended. */
 export interface PageAllocEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'mm_page_alloc'
   /** First frame of the block; -1 when the allocation failed. */
   readonly pfn: number
+  /** log2 of the pages. */
   readonly order: number
   /** Migratetype that was asked for. */
   readonly migratetype: number
@@ -36,15 +38,21 @@ export interface PageAllocEvent extends TracePlace {
 
 /** A block is about to be freed; or a page of a list of pages, which has order 0, goes to the CPU's lists. */
 export interface PageFreeEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'mm_page_free' | 'mm_page_free_batched'
+  /** First frame. */
   readonly pfn: number
+  /** log2 of the pages. */
   readonly order: number
 }
 
 /** A block left the buddy lists. */
 export interface ZoneLockedEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'mm_page_alloc_zone_locked'
+  /** First frame. */
   readonly pfn: number
+  /** log2 of the pages. */
   readonly order: number
   /** Migratetype of the list. */
   readonly migratetype: number
@@ -54,8 +62,11 @@ export interface ZoneLockedEvent extends TracePlace {
 
 /** A page of a CPU's list went back to the buddy lists. */
 export interface PcpuDrainEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'mm_page_pcpu_drain'
+  /** First frame. */
   readonly pfn: number
+  /** log2 of the pages. */
   readonly order: number
   /** Migratetype of the list that it went to. */
   readonly migratetype: number
@@ -63,12 +74,15 @@ export interface PcpuDrainEvent extends TracePlace {
 
 /** A block was stolen from another migratetype. */
 export interface ExtfragEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'mm_page_alloc_extfrag'
+  /** First frame. */
   readonly pfn: number
   /** Order that was asked for. */
   readonly allocOrder: number
   /** Order of the block. */
   readonly fallbackOrder: number
+  /** Order of a pageblock. */
   readonly pageblockOrder: number
   /** Migratetype that was asked for. */
   readonly allocMigratetype: number
@@ -82,6 +96,7 @@ export interface ExtfragEvent extends TracePlace {
 
 /** An allocation of an object ended: by size, or from a cache by name. */
 export interface SlabAllocEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'kmalloc' | 'kmem_cache_alloc'
   /** The caller, such as `free_task+0x9/0x50`. */
   readonly callSite: string
@@ -101,7 +116,9 @@ export interface SlabAllocEvent extends TracePlace {
 
 /** An object is about to be freed by address alone. */
 export interface KfreeEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'kfree'
+  /** The caller, such as `free_task+0x9/0x50`. */
   readonly callSite: string
   /** Address without its sign extension; 0 for null. */
   readonly ptr: number
@@ -109,8 +126,11 @@ export interface KfreeEvent extends TracePlace {
 
 /** An object is about to be freed to its cache. */
 export interface CacheFreeEvent extends TracePlace {
+  /** The kernel's name of the event. */
   readonly event: 'kmem_cache_free'
+  /** The caller, such as `free_task+0x9/0x50`. */
   readonly callSite: string
+  /** Address of the object without its sign extension. */
   readonly ptr: number
   /** Name of the cache. */
   readonly name: string

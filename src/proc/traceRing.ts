@@ -152,7 +152,7 @@ export class TraceRing {
   private readonly columns: RingColumns
   private readonly stop: () => void
 
-  /** Made by `Tracepoints.ring`. */
+  /** Made by `Tracepoints.ring`. @internal */
   constructor(columns: RingColumns, stop: () => void) {
     this.columns = columns
     this.stop = stop

@@ -71,7 +71,7 @@ export function checkSlabState(m: MachineParts, words: Int32Array): FoundCache[]
 }
 
 /** The caches of a state; as many as its list says, at places where one can be. */
-export function listCaches(words: Int32Array, first = firstSlabRecord(words)): FoundCache[] {
+function listCaches(words: Int32Array, first = firstSlabRecord(words)): FoundCache[] {
   const count = words[SLAB_NR_CACHES]!
   const most = Math.floor((words.length - first) / CACHE_WORDS)
   checkInteger('number of caches of the snapshot', count, 0, most)

@@ -41,13 +41,17 @@ export interface UsedArea {
 
 /** An area that was there before and is now, but not the same. */
 export interface ChangedArea {
+  /** What it was. */
   readonly before: UsedArea
+  /** What it is. */
   readonly after: UsedArea
 }
 
 /** What changed among areas. */
 export interface AreaChanges {
+  /** Areas that are there now only. */
   readonly added: Listing<UsedArea>
+  /** Areas that were there before only. */
   readonly removed: Listing<UsedArea>
   /** At the same address, but of another size, kind or caller. */
   readonly changed: Listing<ChangedArea>

@@ -30,23 +30,29 @@ export interface UsedBlock {
 
 /** A block that was in use before and is now, but not in the same way. */
 export interface ChangedBlock {
+  /** What it was. */
   readonly before: UsedBlock
+  /** What it is. */
   readonly after: UsedBlock
 }
 
 /** What changed among pages. */
 export interface PageChanges {
+  /** Blocks that are in use now only. */
   readonly allocated: Listing<UsedBlock>
+  /** Blocks that were in use before only. */
   readonly freed: Listing<UsedBlock>
   /** Of another order, with other flags, or more or fewer references. */
   readonly changed: Listing<ChangedBlock>
   /** Pages of the blocks that were allocated, and of those that were freed. */
   readonly allocatedPages: number
+  /** Pages of those. pages */
   readonly freedPages: number
 }
 
 /** Bytes that changed on a page. */
 export interface ChangedPage {
+  /** Its frame. */
   readonly pfn: Pfn
   /** Bytes that differ, 1 to 4096. */
   readonly bytes: number

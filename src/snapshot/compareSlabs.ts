@@ -20,6 +20,7 @@ import type { WordReader } from './wordReader'
 
 /** What a cache has. */
 export interface CacheUse {
+  /** Slabs that it has. */
   readonly slabs: number
   /** Objects in use. */
   readonly objects: number
@@ -27,6 +28,7 @@ export interface CacheUse {
 
 /** A cache that has other slabs or objects than before. */
 export interface CacheChange {
+  /** Name of the cache. */
   readonly name: string
   /** Null when there was no such cache. */
   readonly before: CacheUse | null
@@ -43,6 +45,7 @@ export interface SlabChanges {
 }
 
 interface Use {
+  /** Name of the cache. */
   readonly name: string
   slabs: number
   objects: number

@@ -25,7 +25,9 @@ export interface SnapshotInfo {
   readonly memoryBytes: number
   /** Its ranges of RAM: first byte, bytes, type, node. */
   readonly memory: readonly ShapeRange[]
+  /** CPUs of the machine. */
   readonly cpus: number
+  /** Nodes of the machine. */
   readonly nodes: number
   /** Name of its address layout. */
   readonly layout: string
