@@ -48,6 +48,7 @@ import { setupStatThresholds } from '../zone/pcpLimits'
 import { setupZones } from '../zone/setup'
 import type { PfnRange } from '../zone/spans'
 import { type Spans, ZONES_X86_64 } from '../zone/spans'
+import { calculateTotalReserve } from '../zone/watermark'
 import { buildZonelists } from '../zone/zonelist'
 import { nodeRecord, zoneIndexName, zoneNumber, zoneOfPfn, zoneRecord } from '../zone/zones'
 import { BuddyAllocator } from './buddyAllocator'
@@ -109,6 +110,7 @@ export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}
   for (const zone of zones) {
     loadZone(c, zoneRecord(c.words, zone.node, zoneIndex(c.words, zone)), zone)
   }
+  calculateTotalReserve(c.words)
   buildZonelists(c.words, false)
   setupStatThresholds(c.words)
   return new BuddyAllocator(c)

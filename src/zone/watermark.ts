@@ -127,7 +127,7 @@ export function setupLowmemReserve(words: Int32Array): void {
 }
 
 /** Sums what the page cache must leave alone, over all zones. Source: spec §3.4. */
-function calculateTotalReserve(words: Int32Array): void {
+export function calculateTotalReserve(words: Int32Array): void {
   let total = 0
   for (let number = 0; number < nrZones(words); number++) {
     const zone = zoneRecord(words, 0, number)
