@@ -15,8 +15,10 @@
 import { InvalidArgument } from '../base/errors'
 import { LAYOUT_FLAT } from '../base/layout'
 import type { Pfn, VirtAddr } from '../base/units'
+import { attachState } from '../buddy/attach'
 import { BuddyAllocator } from '../buddy/buddyAllocator'
 import { kernelLog } from '../buddy/kernelLog'
+import type { CommonOptions } from '../buddy/options'
 import { setPageFaults } from '../buddy/pageFaults'
 import { inContext, inInterrupt, onCpu } from '../buddy/running'
 import { failPageAlloc, failslab } from '../debug/faultInjection'
@@ -31,6 +33,7 @@ import { procText } from '../proc/procText'
 import { slabLog } from '../proc/slabLog'
 import { vmallocLog } from '../proc/vmallocLog'
 import type { PhysicalMemory } from '../ram/physicalMemory'
+import { attachSlabs } from '../slab/attach'
 import { Kmalloc } from '../slab/kmalloc'
 import { SlabAllocator } from '../slab/slabAllocator'
 import { machineHash } from '../snapshot/machineHash'
@@ -41,6 +44,13 @@ import type { MachineParts } from '../vmalloc/machineParts'
 import { Vmalloc } from '../vmalloc/vmalloc'
 import { movableMemory } from '../zone/movableCore'
 import { type CommandLine, parseCommandLine } from './commandLine'
+import {
+  attachMemory,
+  checkBuffers,
+  type MachineBuffers,
+  machineBuffers,
+  resumeMachine,
+} from './machineBuffers'
 import { makeMemory } from './machineMemory'
 import type { MachineOptions } from './machineOptions'
 
@@ -69,13 +79,16 @@ export class Machine implements MachineParts {
   /** What the command line said. */
   readonly commandLine: CommandLine
 
-  private constructor(options: MachineOptions, line: CommandLine) {
+  private constructor(options: MachineOptions, line: CommandLine, by: MachineBuffers | null) {
     const log = options.log ?? (() => {})
     const clock = options.clock === undefined ? {} : { clock: options.clock }
     const cpus = Math.min(options.cpus ?? 1, line.cpus ?? 1024)
     this.commandLine = line
-    this.ram = makeMemory(options.ram, options, line)
-    this.pages = bootPages(this.ram, options, line, cpus)
+    this.ram = by === null ? makeMemory(options.ram, options, line) : attachMemory(by, options)
+    this.pages =
+      by === null
+        ? bootPages(this.ram, options, line, cpus)
+        : attachState(by.pages, { ram: this.ram, ...pageHooks(options) })
     this.owner = line.pageOwner === true ? pageOwner(this.pages) : null
     const debug = slubDebug({
       ...options.debug,
@@ -84,14 +97,18 @@ export class Machine implements MachineParts {
     })
     const layout = options.layout ?? LAYOUT_FLAT
     const { slubDebug: _debug, failslab: faults, unknown: _unknown, ...words } = line.slab
-    this.slabs = new SlabAllocator(this.pages, {
+    const slabOptions = {
       ...words,
       layout,
       debug,
       log: slabLog(log, clock),
       shared: options.shared === true,
       ...(options.hardening === undefined ? {} : { hardening: options.hardening }),
-    })
+    }
+    this.slabs =
+      by === null
+        ? new SlabAllocator(this.pages, slabOptions)
+        : attachSlabs(this.pages, by.slabs, slabOptions)
     this.heap = new Kmalloc(this.slabs)
     const { unknown: _others, vmalloc: _window, ...mapper } = line.vmalloc
     this.vm = new Vmalloc(this.pages, {
@@ -99,6 +116,7 @@ export class Machine implements MachineParts {
       heap: this.heap,
       log: vmallocLog(log, { layout, ...clock }),
       shared: options.shared === true,
+      ...(by === null ? {} : { state: by.space }),
       ...(options.format === undefined ? {} : { format: options.format }),
       ...(options.flush === undefined ? {} : { flush: options.flush }),
       ...(options.populate === undefined ? {} : { populate: options.populate }),
@@ -127,7 +145,26 @@ export class Machine implements MachineParts {
       const words = line.unknown.join(' ')
       log(`Unknown kernel command line parameters "${words}", will be passed to user space.`)
     }
-    return new Machine(options, line)
+    return new Machine(options, line, null)
+  }
+
+  /**
+   * Works on the buffers of another machine, without a copy: in a worker, or on copies of all of them. All checkers
+   * look at them first.
+   *
+   * One machine at a time may work on buffers. Which thread's turn it is, is the program's to arrange; a machine that
+   * another one has worked on meanwhile calls {@link resume} before anything else.
+   * @param buffers what {@link buffers} of the other machine gave, also by `postMessage`.
+   * @param options those that the other machine was booted with, but for memory; hooks are given anew, and
+   * constructors of caches by `findCache`.
+   * @throws InvalidArgument for buffers that are no machine's, or of one with other options.
+   */
+  static attach(buffers: MachineBuffers, options: Omit<MachineOptions, 'ram'> = {}): Machine {
+    checkBuffers(buffers)
+    const given = { ...options, ram: 0 }
+    const m = new Machine(given, parseCommandLine(given.cmdline ?? ''), buffers)
+    refuseBroken(m, 'buffers')
+    return m
   }
 
   /** Allocates a block of 2^order pages near the current CPU; null when there is none. */
@@ -223,6 +260,20 @@ export class Machine implements MachineParts {
     restoreSnapshot(this, snapshot, { check: refuseBroken })
   }
 
+  /**
+   * The buffers that the whole machine is in, for {@link attach}. With `shared: true`, `postMessage` shares them;
+   * otherwise it copies them.
+   * @throws InvalidArgument for memory without content.
+   */
+  get buffers(): MachineBuffers {
+    return machineBuffers(this)
+  }
+
+  /** Goes on after another machine has worked on the same {@link buffers}. Cost: a walk of the kernel's page tables. */
+  resume(): void {
+    resumeMachine(this)
+  }
+
   /** A hash of the whole state and of all bytes: equal machines hash equal. */
   hash(): string {
     return machineHash(this)
@@ -250,7 +301,7 @@ function bootPages(
 ): BuddyAllocator {
   const { kernelcore, movablecore } = line
   const nodes = ram.ranges.reduce((most, { node }) => Math.max(most, node + 1), 1)
-  const { log, clock, image, pressure, distances, zones } = options
+  const { distances, zones } = options
   const movable =
     kernelcore === undefined && movablecore === undefined
       ? {}
@@ -268,6 +319,15 @@ function bootPages(
     shared: options.shared === true,
     ...movable,
     ...(line.hugePages === undefined ? {} : { hugePages: line.hugePages }),
+    ...pageHooks(options),
+    ...(distances === undefined ? {} : { distances }),
+    ...(zones === undefined ? {} : { zones }),
+  })
+}
+
+/** What the page allocator is given anew when it is attached to. */
+function pageHooks({ log, clock, image, pressure }: MachineOptions): CommonOptions {
+  return {
     ...(log === undefined
       ? {}
       : {
@@ -277,18 +337,16 @@ function bootPages(
           }),
         }),
     ...(pressure === undefined ? {} : { pressure }),
-    ...(distances === undefined ? {} : { distances }),
-    ...(zones === undefined ? {} : { zones }),
-  })
+  }
 }
 
 /**
  * Throws unless every invariant of a machine holds.
  * @throws InvalidArgument with the first breach.
  */
-export function refuseBroken(m: MachineParts): void {
+export function refuseBroken(m: MachineParts, what = 'snapshot'): void {
   const [first] = verifyMachine(m)
   if (first === undefined) return
   const { part, id, message } = first
-  throw new InvalidArgument('snapshot', `${part}: ${message}`, `a state that keeps ${id}`)
+  throw new InvalidArgument(what, `${part}: ${message}`, `a state that keeps ${id}`)
 }

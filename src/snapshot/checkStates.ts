@@ -40,6 +40,7 @@ import {
 } from '../state/schema'
 import {
   AREA_NEXT,
+  VMAP_AREA_CACHE,
   VMAP_BLOCK_SHIFT,
   VMAP_CPU_WORDS,
   VMAP_DRAIN_PENDING,
@@ -115,7 +116,15 @@ function checkLinks(words: Int32Array, record: number): void {
  */
 export function checkSpace(m: MachineParts, words: Int32Array, pages: Int32Array): void {
   const own = m.vm.context.space.words
-  const fixed = [VMAP_MAGIC, VMAP_VERSION, VMAP_NR_CPUS, VMAP_BLOCK_SHIFT, VMAP_GRANULE, VMAP_LAZY]
+  const fixed = [
+    VMAP_MAGIC,
+    VMAP_VERSION,
+    VMAP_NR_CPUS,
+    VMAP_BLOCK_SHIFT,
+    VMAP_GRANULE,
+    VMAP_LAZY,
+    VMAP_AREA_CACHE,
+  ]
   // START and END, which have two words each, and LIMIT.
   const bounds = [0, 1, 2, 3].map((i) => VMAP_START + i)
   checkColumns('space', own, words, [...fixed, ...bounds, VMAP_LIMIT, VMAP_LIMIT + 1])

@@ -48,6 +48,8 @@ export const VMAP_NR_PAGES = VMAP_ROOT_PFN + 2
 export const VMAP_GRANULE = VMAP_NR_PAGES + 1
 /** 1 when ranges freed through `VmapSpace` wait for a purge; 0 when they are free at once. (b) */
 export const VMAP_LAZY = VMAP_GRANULE + 1
+/** Place of the record of the cache of areas in the slab layer's state; 0 for none. (b) */
+export const VMAP_AREA_CACHE = VMAP_LAZY + 1
 /** First address of the space. address (b) */
 export const VMAP_START = 32
 /** One more than its last address. address (b) */

@@ -10,12 +10,12 @@ import { type FlushOps, noFlush } from '../paging/flushOps'
 import type { PageTableFormat } from '../paging/format'
 import { MAP_OK, PageTables } from '../paging/pageTables'
 import { X86_64 } from '../paging/x86Format'
-import { findCache } from '../slab/attach'
 import { SLAB_PANIC } from '../slab/flags'
+import { cachesOf } from '../slab/hotplug'
 import { Kmalloc } from '../slab/kmalloc'
 import { SlabAllocator, slabAllocator } from '../slab/slabAllocator'
-import { SlabCache } from '../slab/slabCache'
-import { VMAP_BLOCK_SHIFT, VMAP_NR_CPUS, VMAP_ROOT_PFN } from '../state/vmapSchema'
+import { CacheRecord, SlabCache } from '../slab/slabCache'
+import { VMAP_AREA_CACHE, VMAP_BLOCK_SHIFT, VMAP_NR_CPUS, VMAP_ROOT_PFN } from '../state/vmapSchema'
 import { VmallocContext, warnVmalloc } from './vmallocContext'
 import { silentVmallocLog, type VmallocLogOps, WARN_NO_SPLIT } from './vmallocLogOps'
 import { retireBlocks } from './vmapBlock'
@@ -81,7 +81,7 @@ export function createVmalloc(
     state === undefined
       ? createVmap(spaceOptions(frames, layout, options), noVmapOps, running)
       : attached(state, frames, layout)
-  const cache = state === undefined ? newAreaCache(heap.slabs) : knownAreaCache(heap.slabs)
+  const cache = state === undefined ? newAreaCache(heap.slabs) : knownAreaCache(heap.slabs, space)
   try {
     const c = new VmallocContext({
       space,
@@ -95,7 +95,7 @@ export function createVmalloc(
     })
     space.ops = areaOps(c, cache)
     c.areaCache = cache
-    if (state === undefined) setUp(c, maxCpus, options.populate ?? layout.name === 'x86_64')
+    if (state === undefined) setUp(c, cache, maxCpus, options.populate ?? layout.name === 'x86_64')
     return c
   } catch (error) {
     if (state === undefined) cache.destroy()
@@ -144,10 +144,12 @@ function newAreaCache(slabs: SlabAllocator): SlabCache {
   return new SlabCache(slabs, { name: AREA_CACHE, size: 64, align: 8, flags: SLAB_PANIC })
 }
 
-function knownAreaCache(slabs: SlabAllocator): SlabCache {
-  const cache = findCache(slabs, AREA_CACHE)
-  // Merged into another, it has lost its name: a new one finds the same again.
-  return cache ?? newAreaCache(slabs)
+function knownAreaCache(slabs: SlabAllocator, space: VmapContext): SlabCache {
+  const record = space.words[VMAP_AREA_CACHE]!
+  for (const cache of cachesOf(slabs.words)) {
+    if (cache === record) return new SlabCache(slabs, new CacheRecord(record))
+  }
+  throw new InvalidArgument('cache of the state', record, 'the record of a cache of these slabs')
 }
 
 function makeTables(
@@ -168,11 +170,12 @@ function makeTables(
 }
 
 /** Notes what a state has to know of its tables, and makes those that a kernel has from the start. */
-function setUp(c: VmallocContext, maxCpus: number, populate: boolean): void {
+function setUp(c: VmallocContext, cache: SlabCache, maxCpus: number, populate: boolean): void {
   const { tables, layout } = c
   const { words } = c.space
   words[VMAP_ROOT_PFN] = tables.root
   words[VMAP_ROOT_PFN + 1] = tables.highRoot
+  words[VMAP_AREA_CACHE] = cache.record
   words[VMAP_BLOCK_SHIFT] = blockShift(layout.pointerBytes, maxCpus)
   if (!populate || tables.populate(layout.vmallocStart, layout.vmallocEnd, 0) === MAP_OK) return
   tables.destroy()

@@ -41,7 +41,7 @@ export { RECORD_AREA, RECORD_BLOCK, RECORD_CALLER, RECORD_VM } from '../state/vm
 /** What VMAP_MAGIC holds: `vmap` in ASCII, little endian. */
 export const VMAP_STATE_MAGIC = 0x70616d76
 /** What VMAP_VERSION holds. Changes whenever the schema does. */
-export const VMAP_STATE_VERSION = 1
+export const VMAP_STATE_VERSION = 2
 /** Records when not told otherwise: 64 MiB of them. They cost nothing until they are used. */
 const DEFAULT_RECORDS = 1048576
 /** As many records as there can be: their offsets are 31 bits. */

@@ -128,7 +128,7 @@ const atRoot =
 const CORRUPTIONS: Record<VmapInvariantId, readonly Corruption[]> = {
   'VMAP-1': [
     set(VMAP_MAGIC, 7),
-    set(VMAP_VERSION, 2),
+    set(VMAP_VERSION, 3),
     set(VMAP_GRANULE, 8192),
     set(VMAP_NR_CPUS, 0),
     set(VMAP_WORDS_USED, 17),

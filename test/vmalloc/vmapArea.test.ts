@@ -531,7 +531,7 @@ describe('the state', () => {
       return () => attachVmap(words.buffer as ArrayBuffer)
     }
     expect(change(0, 0)).toThrow(/state buffer/)
-    expect(change(1, 2)).toThrow(/version/)
+    expect(change(1, 3)).toThrow(/version/)
     expect(change(VMAP_WORDS_USED, 16)).toThrow(/used words/)
     expect(change(VMAP_WORDS_USED, 2 ** 30)).toThrow(/used words/)
     expect(change(VMAP_NR_CPUS, 0)).toThrow(/CPUs/)
