@@ -154,7 +154,7 @@ export class Machine implements MachineParts {
    *
    * One machine at a time may work on buffers. Which thread's turn it is, is the program's to arrange; a machine that
    * another one has worked on meanwhile calls {@link resume} before anything else.
-   * @param buffers what {@link buffers} of the other machine gave, also by `postMessage`.
+   * @param buffers what `buffers` of the other machine gave, also by `postMessage`.
    * @param options those that the other machine was booted with, but for memory; hooks are given anew, and
    * constructors of caches by `findCache`.
    * @throws InvalidArgument for buffers that are no machine's, or of one with other options.
