@@ -20,10 +20,11 @@ import {
   type ReplayResult,
   replay,
 } from 'kmem'
+import { number } from '../cli/io'
 import { firstDifference } from '../conformance/outcome'
 import { parseStates, readBytes } from '../conformance/recordings'
 import type { TraceStates } from '../conformance/tracePlayer'
-import { number, startProgress } from './progress'
+import { startProgress } from './progress'
 
 const FIXTURE = 'test/fixtures/traces/untar-hash-compress'
 const PICTURE = 'out/memory-before-after.svg'

@@ -1,6 +1,7 @@
 /** Progress with a rate: a bar on a terminal, a line for each quarter in a pipe. */
 
 import { Presets, SingleBar } from 'cli-progress'
+import { number } from '../cli/io'
 
 /** Shows how far something is. */
 export interface Progress {
@@ -23,11 +24,6 @@ export function startProgress(total: number): Progress {
       return took
     },
   }
-}
-
-/** A number with commas, `1,234,567`. */
-export function number(value: number): string {
-  return Math.round(value).toLocaleString('en-US')
 }
 
 function bar(total: number, seconds: () => number) {

@@ -173,7 +173,7 @@ export { type FromSnapshotOptions, machineFromSnapshot } from './machine/fromSna
 export { Machine } from './machine/machine'
 export type { MachineBuffers } from './machine/machineBuffers'
 export type { MachineMemory, MemoryKeeping } from './machine/machineMemory'
-export type { MachineOptions } from './machine/machineOptions'
+export type { AttachOptions, MachineOptions } from './machine/machineOptions'
 export type { FrameSource } from './page/frameSource'
 export * from './page/gfp'
 export { formatGfp, parseGfp } from './page/gfpText'

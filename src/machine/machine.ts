@@ -13,6 +13,7 @@
  */
 
 import { InvalidArgument } from '../base/errors'
+import { given } from '../base/given'
 import { LAYOUT_FLAT } from '../base/layout'
 import type { Pfn, VirtAddr } from '../base/units'
 import { attachState } from '../buddy/attach'
@@ -36,6 +37,7 @@ import type { PhysicalMemory } from '../ram/physicalMemory'
 import { attachSlabs } from '../slab/attach'
 import { Kmalloc } from '../slab/kmalloc'
 import { SlabAllocator } from '../slab/slabAllocator'
+import { takeOver } from '../snapshot/loadState'
 import { machineHash } from '../snapshot/machineHash'
 import { restoreSnapshot } from '../snapshot/restoreSnapshot'
 import { saveSnapshot } from '../snapshot/saveSnapshot'
@@ -44,15 +46,9 @@ import type { MachineParts } from '../vmalloc/machineParts'
 import { Vmalloc } from '../vmalloc/vmalloc'
 import { movableMemory } from '../zone/movableCore'
 import { type CommandLine, parseCommandLine } from './commandLine'
-import {
-  attachMemory,
-  checkBuffers,
-  type MachineBuffers,
-  machineBuffers,
-  resumeMachine,
-} from './machineBuffers'
+import { attachMemory, checkBuffers, type MachineBuffers, machineBuffers } from './machineBuffers'
 import { makeMemory } from './machineMemory'
-import type { MachineOptions } from './machineOptions'
+import type { AttachOptions, MachineOptions } from './machineOptions'
 
 /**
  * A machine with its memory.
@@ -79,31 +75,37 @@ export class Machine implements MachineParts {
   /** What the command line said. */
   readonly commandLine: CommandLine
 
-  private constructor(options: MachineOptions, line: CommandLine, by: MachineBuffers | null) {
+  private constructor(
+    ram: PhysicalMemory,
+    options: AttachOptions,
+    line: CommandLine,
+    by: MachineBuffers | null,
+  ) {
     const log = options.log ?? (() => {})
-    const clock = options.clock === undefined ? {} : { clock: options.clock }
+    const { hardening, format, flush, populate } = options
+    const clock = given({ clock: options.clock })
     const cpus = Math.min(options.cpus ?? 1, line.cpus ?? 1024)
     this.commandLine = line
-    this.ram = by === null ? makeMemory(options.ram, options, line) : attachMemory(by, options)
+    this.ram = ram
     this.pages =
       by === null
-        ? bootPages(this.ram, options, line, cpus)
-        : attachState(by.pages, { ram: this.ram, ...pageHooks(options) })
+        ? bootPages(ram, options, line, cpus)
+        : attachState(by.pages, { ram, ...pageHooks(options) })
     this.owner = line.pageOwner === true ? pageOwner(this.pages) : null
+    const { slubDebug: boot, failslab: faults, unknown: _unknown, ...words } = line.slab
     const debug = slubDebug({
       ...options.debug,
       log,
-      ...(line.slab.slubDebug === undefined ? {} : { boot: line.slab.slubDebug }),
+      ...given({ boot }),
     })
     const layout = options.layout ?? LAYOUT_FLAT
-    const { slubDebug: _debug, failslab: faults, unknown: _unknown, ...words } = line.slab
     const slabOptions = {
       ...words,
       layout,
       debug,
       log: slabLog(log, clock),
       shared: options.shared === true,
-      ...(options.hardening === undefined ? {} : { hardening: options.hardening }),
+      ...given({ hardening }),
     }
     this.slabs =
       by === null
@@ -116,10 +118,7 @@ export class Machine implements MachineParts {
       heap: this.heap,
       log: vmallocLog(log, { layout, ...clock }),
       shared: options.shared === true,
-      ...(by === null ? {} : { state: by.space }),
-      ...(options.format === undefined ? {} : { format: options.format }),
-      ...(options.flush === undefined ? {} : { flush: options.flush }),
-      ...(options.populate === undefined ? {} : { populate: options.populate }),
+      ...given({ format, flush, populate, state: by?.space }),
     })
     // From here on allocations may be made to fail: a kernel starts with that once it is up.
     const { failPageAlloc: pageFaults } = line
@@ -135,9 +134,7 @@ export class Machine implements MachineParts {
    * are in {@link commandLine} and in the log; OutOfMemory when memory is too small for the parts.
    */
   static boot(options: MachineOptions): Machine {
-    if (typeof options !== 'object' || options === null) {
-      throw new InvalidArgument('options', options, 'an object')
-    }
+    checkOptions(options)
     const { cmdline = '', log = () => {} } = options
     const line = parseCommandLine(cmdline)
     log(`Kernel command line: ${cmdline}`)
@@ -145,7 +142,7 @@ export class Machine implements MachineParts {
       const words = line.unknown.join(' ')
       log(`Unknown kernel command line parameters "${words}", will be passed to user space.`)
     }
-    return new Machine(options, line, null)
+    return new Machine(makeMemory(options.ram, options, line), options, line, null)
   }
 
   /**
@@ -159,10 +156,12 @@ export class Machine implements MachineParts {
    * constructors of caches by `findCache`.
    * @throws InvalidArgument for buffers that are no machine's, or of one with other options.
    */
-  static attach(buffers: MachineBuffers, options: Omit<MachineOptions, 'ram'> = {}): Machine {
+  static attach(buffers: MachineBuffers, options: AttachOptions = {}): Machine {
     checkBuffers(buffers)
-    const given = { ...options, ram: 0 }
-    const m = new Machine(given, parseCommandLine(given.cmdline ?? ''), buffers)
+    checkOptions(options)
+    const { cmdline = '' } = options
+    const ram = attachMemory(buffers, options)
+    const m = new Machine(ram, options, parseCommandLine(cmdline), buffers)
     refuseBroken(m, 'buffers')
     return m
   }
@@ -271,7 +270,7 @@ export class Machine implements MachineParts {
 
   /** Goes on after another machine has worked on the same {@link buffers}. Cost: a walk of the kernel's page tables. */
   resume(): void {
-    resumeMachine(this)
+    takeOver(this)
   }
 
   /** A hash of the whole state and of all bytes: equal machines hash equal. */
@@ -292,25 +291,25 @@ export class Machine implements MachineParts {
   }
 }
 
+function checkOptions(options: unknown): void {
+  if (typeof options === 'object' && options !== null) return
+  throw new InvalidArgument('options', options, 'an object')
+}
+
 /** Hands memory over to the page allocator. */
 function bootPages(
   ram: PhysicalMemory,
-  options: MachineOptions,
+  options: AttachOptions,
   line: CommandLine,
   cpus: number,
 ): BuddyAllocator {
-  const { kernelcore, movablecore } = line
+  const { kernelcore, movablecore, hugePages } = line
   const nodes = ram.ranges.reduce((most, { node }) => Math.max(most, node + 1), 1)
   const { distances, zones } = options
   const movable =
     kernelcore === undefined && movablecore === undefined
       ? {}
-      : {
-          movable: movableMemory({
-            ...(kernelcore === undefined ? {} : { kernelcore }),
-            ...(movablecore === undefined ? {} : { movablecore }),
-          }),
-        }
+      : { movable: movableMemory(given({ kernelcore, movablecore })) }
   return new BuddyAllocator({
     ram,
     cpus,
@@ -318,26 +317,14 @@ function bootPages(
       options.cpuNodes?.slice(0, cpus) ?? Array.from({ length: cpus }, (_, cpu) => cpu % nodes),
     shared: options.shared === true,
     ...movable,
-    ...(line.hugePages === undefined ? {} : { hugePages: line.hugePages }),
     ...pageHooks(options),
-    ...(distances === undefined ? {} : { distances }),
-    ...(zones === undefined ? {} : { zones }),
+    ...given({ hugePages, distances, zones }),
   })
 }
 
 /** What the page allocator is given anew when it is attached to. */
-function pageHooks({ log, clock, image, pressure }: MachineOptions): CommonOptions {
-  return {
-    ...(log === undefined
-      ? {}
-      : {
-          log: kernelLog(log, {
-            ...(clock === undefined ? {} : { clock }),
-            ...(image === undefined ? {} : { image }),
-          }),
-        }),
-    ...(pressure === undefined ? {} : { pressure }),
-  }
+function pageHooks({ log, clock, image, pressure }: AttachOptions): CommonOptions {
+  return given({ log: log && kernelLog(log, given({ clock, image })), pressure })
 }
 
 /**

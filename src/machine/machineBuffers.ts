@@ -1,12 +1,10 @@
 /** The buffers that a whole machine is in: what another thread needs to work on the same one. */
 
 import { InvalidArgument } from '../base/errors'
-import { switchCpu } from '../buddy/context'
 import type { RamBuffer } from '../ram/backing'
 import type { MemoryRange } from '../ram/memoryMap'
 import { PhysicalMemory } from '../ram/physicalMemory'
-import { HEADER_CURRENT_CPU } from '../state/schema'
-import { VMAP_ROOT_PFN } from '../state/vmapSchema'
+import { isBuffer } from '../state/checkState'
 import type { MachineParts } from '../vmalloc/machineParts'
 import type { MemoryKeeping } from './machineMemory'
 
@@ -46,9 +44,9 @@ export function checkBuffers(buffers: MachineBuffers): void {
     throw new InvalidArgument('buffers.map', buffers.map, 'the ranges of memory')
   }
   for (const name of ['ram', 'pages', 'slabs', 'space'] as const) {
-    const one: unknown = buffers[name]
-    if (one instanceof ArrayBuffer || one instanceof SharedArrayBuffer) continue
-    throw new InvalidArgument(`buffers.${name}`, one, 'an ArrayBuffer or a SharedArrayBuffer')
+    if (isBuffer(buffers[name])) continue
+    const limit = 'an ArrayBuffer or a SharedArrayBuffer'
+    throw new InvalidArgument(`buffers.${name}`, buffers[name], limit)
   }
 }
 
@@ -56,12 +54,4 @@ export function checkBuffers(buffers: MachineBuffers): void {
 export function attachMemory(buffers: MachineBuffers, keeping: MemoryKeeping): PhysicalMemory {
   const { map, ram } = buffers
   return new PhysicalMemory({ map, buffer: ram, dirtyTracking: keeping.dirtyTracking === true })
-}
-
-/** Takes over what others did: which CPU runs, and which pages are page tables. */
-export function resumeMachine(m: MachineParts): void {
-  const c = m.pages.context
-  const { space, tables } = m.vm.context
-  switchCpu(c, c.words[HEADER_CURRENT_CPU]!)
-  tables.readopt(space.words[VMAP_ROOT_PFN]!, space.words[VMAP_ROOT_PFN + 1]!)
 }

@@ -11,9 +11,13 @@ import type { ZoneProfile } from '../zone/spans'
 import type { MachineMemory, MemoryKeeping } from './machineMemory'
 
 /** Options of `Machine.boot`. */
-export interface MachineOptions extends MemoryKeeping {
+export interface MachineOptions extends AttachOptions {
   /** Memory: bytes, text such as `512MiB`, a memory map, or memory that exists. */
   readonly ram: MachineMemory
+}
+
+/** Options of `Machine.attach`: all but memory. */
+export interface AttachOptions extends MemoryKeeping {
   /** A kernel's command line, such as `movablecore=128M slab_nomerge`; '' when not given. */
   readonly cmdline?: string
   /** CPUs; 1 when not given. `nr_cpus=` may make it fewer. */

@@ -1,6 +1,7 @@
 /** What an address space is made of, and its first table. Source: spec/vmalloc.md §13. */
 
 import { InvalidArgument } from '../base/errors'
+import { given } from '../base/given'
 import { type Frames, frameSource } from '../buddy/frameSource'
 import type { FlushOps } from './flushOps'
 import type { PageTableFormat } from './format'
@@ -57,7 +58,6 @@ export function makeTables(pages: Frames, options: AddressSpaceOptions): PageTab
   return new PageTables(frames, format, {
     user: !kernelTables,
     ...shared,
-    ...(flush === undefined ? {} : { flush }),
-    ...(gfp === undefined ? {} : { gfp }),
+    ...given({ flush, gfp }),
   })
 }

@@ -184,12 +184,8 @@ export function setPageHook(
   sink: TraceSink,
 ): PageHook {
   const current = pageListener(pages)
-  if (old !== null && current === old) {
-    old.mask = mask
-    return old
-  }
-  if (old !== null) old.mask = 0
-  const hook = new PageHook(activePages(current), mask, sink)
+  if (keeps(old, current, mask)) return old
+  const hook = new PageHook(firstActive(current, PageHook), mask, sink)
   pages.setTrace(hook)
   return hook
 }
@@ -198,7 +194,7 @@ export function setPageHook(
 export function dropPageHook(pages: BuddyAllocator, hook: PageHook): void {
   hook.mask = 0
   const current = pageListener(pages)
-  if (current === hook) pages.setTrace(activePages(current))
+  if (current === hook) pages.setTrace(firstActive(current, PageHook))
 }
 
 /** As {@link setPageHook}. */
@@ -209,12 +205,8 @@ export function setSlabHook(
   sink: TraceSink,
 ): SlabHook {
   const current = slabs.context.trace
-  if (old !== null && current === old) {
-    old.mask = mask
-    return old
-  }
-  if (old !== null) old.mask = 0
-  const hook = new SlabHook(activeSlabs(current), mask, sink)
+  if (keeps(old, current, mask)) return old
+  const hook = new SlabHook(firstActive(current, SlabHook), mask, sink)
   slabs.setTrace(hook)
   return hook
 }
@@ -223,18 +215,29 @@ export function setSlabHook(
 export function dropSlabHook(slabs: SlabAllocator, hook: SlabHook): void {
   hook.mask = 0
   const current = slabs.context.trace
-  if (current === hook) slabs.setTrace(activeSlabs(current))
+  if (current === hook) slabs.setTrace(firstActive(current, SlabHook))
+}
+
+/** What hooks of both layers have. */
+interface Hook<T> {
+  readonly before: T | null
+  mask: number
+}
+
+/** Gives a hook that still listens its new mask, and retires one that does not. */
+function keeps<T, H extends T & Hook<T>>(old: H | null, current: T | null, mask: number): old is H {
+  if (old === null) return false
+  const listens = current === old
+  old.mask = listens ? mask : 0
+  return listens
 }
 
 /** The first listener of the chain that does more than pass on. */
-function activePages(trace: PageTrace | null): PageTrace | null {
+function firstActive<T>(
+  trace: T | null,
+  hook: new (before: T | null, mask: number, sink: TraceSink) => Hook<T>,
+): T | null {
   let active = trace
-  while (active instanceof PageHook && active.mask === 0) active = active.before
-  return active
-}
-
-function activeSlabs(trace: SlabTrace | null): SlabTrace | null {
-  let active = trace
-  while (active instanceof SlabHook && active.mask === 0) active = active.before
+  while (active instanceof hook && active.mask === 0) active = active.before
   return active
 }

@@ -2,7 +2,7 @@
 
 import { InvalidArgument } from '../base/errors'
 import { type Pages, pageSource } from '../buddy/pageSource'
-import { hashWords } from '../state/checkState'
+import { hashWords, wordsOfBuffer } from '../state/checkState'
 import {
   CACHE_HAS_CTOR,
   CACHE_ID,
@@ -34,11 +34,7 @@ export function attachSlabs(
   options: SlabOptions = {},
 ): SlabAllocator {
   const source = pageSource(pages)
-  const known = state instanceof ArrayBuffer || state instanceof SharedArrayBuffer
-  if (!known || state.byteLength % 4 !== 0) {
-    throw new InvalidArgument('state', state, 'a buffer of whole 32-bit words')
-  }
-  const words = new Int32Array(state)
+  const words = wordsOfBuffer(state)
   const like = newSlabState(source, false)
   const expected: readonly (readonly [string, number, number])[] = [
     ['magic word of the state', SLAB_MAGIC, MAGIC],

@@ -42,7 +42,6 @@ export function loadState(m: MachineParts, state: LoadedState): void {
   replace(c.words, state.pages, state.pages.length)
   replace(slabs.words, state.slabs, slabs.words[SLAB_WORDS_USED]!)
   replace(mapper.space.words, state.space, mapper.space.words[VMAP_WORDS_USED]!)
-  switchCpu(c, state.pages[HEADER_CURRENT_CPU]!)
   slabs.ctors.clear()
   for (const [id, ctor] of state.ctors) slabs.ctors.set(id, ctor)
   slabs.caller = state.running.slabCaller
@@ -50,7 +49,15 @@ export function loadState(m: MachineParts, state: LoadedState): void {
   mapper.space.held = state.running.held
   const { ram } = state.snapshot.runs
   if (ram !== null) replaceRam(m, state.snapshot, ram)
-  mapper.tables.readopt(state.space[VMAP_ROOT_PFN]!, state.space[VMAP_ROOT_PFN + 1]!)
+  takeOver(m)
+}
+
+/** Takes over what the states say now: which CPU runs, and which pages are page tables. */
+export function takeOver(m: MachineParts): void {
+  const c = m.pages.context
+  const { space, tables } = m.vm.context
+  switchCpu(c, c.words[HEADER_CURRENT_CPU]!)
+  tables.readopt(space.words[VMAP_ROOT_PFN]!, space.words[VMAP_ROOT_PFN + 1]!)
 }
 
 /** Words behind those in use are 0, so only those that were in use before are written. */

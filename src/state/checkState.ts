@@ -19,13 +19,25 @@ import {
  * they belong.
  */
 export function stateView(state: ArrayBuffer | SharedArrayBuffer): Int32Array {
-  const known = state instanceof ArrayBuffer || state instanceof SharedArrayBuffer
-  if (!known || state.byteLength % 4 !== 0) {
-    throw new InvalidArgument('state', state, 'a buffer of whole 32-bit words')
-  }
-  const words = new Int32Array(state)
+  const words = wordsOfBuffer(state)
   checkState(words)
   return words
+}
+
+/** Whether `value` is a buffer, shared or not. */
+export function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
+  return value instanceof ArrayBuffer || value instanceof SharedArrayBuffer
+}
+
+/**
+ * The words of a buffer of any schema.
+ * @throws InvalidArgument for anything else.
+ */
+export function wordsOfBuffer(state: ArrayBuffer | SharedArrayBuffer): Int32Array {
+  if (!isBuffer(state) || state.byteLength % 4 !== 0) {
+    throw new InvalidArgument('state', state, 'a buffer of whole 32-bit words')
+  }
+  return new Int32Array(state)
 }
 
 /**

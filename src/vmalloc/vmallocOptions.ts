@@ -1,6 +1,7 @@
 /** How a virtual mapper is made. Source: spec/vmalloc.md §2.4, §8.4, §13.7. */
 
 import { checkInteger, InvalidArgument, OutOfMemory } from '../base/errors'
+import { given } from '../base/given'
 import type { Layout } from '../base/layout'
 import { PAGE_SIZE, type VirtAddr } from '../base/units'
 import type { Frames } from '../buddy/frameSource'
@@ -136,8 +137,14 @@ function heapOf(pages: Frames, heap: VmallocOptions['heap']): Kmalloc {
 function spaceOptions(frames: FrameSource, layout: Layout, options: VmallocOptions): VmapOptions {
   const { maxRecords, shared = false } = options
   const limit = 2 ** layout.vaBits
-  const records = maxRecords === undefined ? {} : { maxRecords }
-  return { start: 1, end: limit - 1, limit, nrCpus: frames.nrCpus, shared, ...records }
+  return {
+    start: 1,
+    end: limit - 1,
+    limit,
+    nrCpus: frames.nrCpus,
+    shared,
+    ...given({ maxRecords }),
+  }
 }
 
 function newAreaCache(slabs: SlabAllocator): SlabCache {

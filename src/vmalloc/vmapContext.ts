@@ -10,6 +10,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
+import { isBuffer } from '../state/checkState'
 import {
   AREA_END,
   AREA_MAX,
@@ -187,8 +188,7 @@ export function attachVmap(
   ops: VmapOps = noVmapOps,
   running: { readonly cpu: number } = { cpu: 0 },
 ): VmapContext {
-  const known = state instanceof ArrayBuffer || state instanceof SharedArrayBuffer
-  if (!known || state.byteLength < VMAP_HEADER_WORDS * 4 || state.byteLength % 64 !== 0) {
+  if (!isBuffer(state) || state.byteLength < VMAP_HEADER_WORDS * 4 || state.byteLength % 64 !== 0) {
     throw new InvalidArgument('state', state, 'the state buffer of an address space')
   }
   const words = new Int32Array(state)

@@ -130,6 +130,10 @@ describe('Machine.attach', () => {
     expect(m.hash()).toBe(before)
   })
 
+  it.each([null, 5, 'x'])('refuses options %s', (wrong) => {
+    expect(() => Machine.attach(buffers, wrong as unknown as MachineOptions)).toThrow(/^options/)
+  })
+
   it('refuses another layout', () => {
     expect(() => Machine.attach(buffers)).toThrow(InvalidArgument)
   })

@@ -49,6 +49,24 @@ function frameBits(up: number): Rows {
   ]
 }
 
+/** Bits 0 to 47 of a leaf, `up` levels above the last. */
+function lowLeafBits(up: number): Rows {
+  return [
+    [0, 0, 'none'],
+    [1, 1, up === 0 ? 'bad' : 'table'],
+    [2, 2, '-'],
+    [3, 3, CACHE_WC],
+    [4, 4, CACHE_UC_MINUS],
+    [5, 5, '-'],
+    [6, 6, PROT_USER],
+    [7, 7, PROT_WRITE | PROT_DIRTY],
+    [8, 9, '-'],
+    [10, 10, PROT_ACCESSED],
+    [11, 11, PROT_GLOBAL],
+    ...frameBits(up),
+  ]
+}
+
 describe('bits of an entry of AArch64', () => {
   for (const format of FORMATS) {
     const last = format.levels.length - 1
@@ -56,22 +74,10 @@ describe('bits of an entry of AArch64', () => {
     it(`a page, and blocks of the two levels above (${format.name})`, () => {
       for (const up of [0, 1, 2]) {
         const type = up === 0 ? 3n : 1n
-        const turned = up === 0 ? 'bad' : 'table'
         // Of the kernel, all flags 0: writable by AP2 and dirty, executable by PXN, global.
         const all = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_DIRTY | PROT_GLOBAL
         expectLeafBits(format, last - up, type, all, [
-          [0, 0, 'none'],
-          [1, 1, turned],
-          [2, 2, '-'],
-          [3, 3, CACHE_WC],
-          [4, 4, CACHE_UC_MINUS],
-          [5, 5, '-'],
-          [6, 6, PROT_USER],
-          [7, 7, PROT_WRITE | PROT_DIRTY],
-          [8, 9, '-'],
-          [10, 10, PROT_ACCESSED],
-          [11, 11, PROT_GLOBAL],
-          ...frameBits(up),
+          ...lowLeafBits(up),
           [48, 52, '-'],
           [53, 53, PROT_EXEC],
           [54, 55, '-'],
@@ -80,18 +86,7 @@ describe('bits of an entry of AArch64', () => {
         ])
         // Of the user: AP1, AP2, nG; neither writable nor dirty, executable by UXN.
         expectLeafBits(format, last - up, 0x8c0n | type, PROT_READ | PROT_EXEC | PROT_USER, [
-          [0, 0, 'none'],
-          [1, 1, turned],
-          [2, 2, '-'],
-          [3, 3, CACHE_WC],
-          [4, 4, CACHE_UC_MINUS],
-          [5, 5, '-'],
-          [6, 6, PROT_USER],
-          [7, 7, PROT_WRITE | PROT_DIRTY],
-          [8, 9, '-'],
-          [10, 10, PROT_ACCESSED],
-          [11, 11, PROT_GLOBAL],
-          ...frameBits(up),
+          ...lowLeafBits(up),
           [48, 50, '-'],
           [51, 51, PROT_WRITE],
           [52, 53, '-'],

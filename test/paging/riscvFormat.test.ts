@@ -55,11 +55,17 @@ function highBits(bit61: Effect, bit62: Effect): Rows {
 /** First bit of a leaf's frame number that may be set, by levels above the last. */
 const FIRST_FRAME_BIT = [10, 19, 28, 37, 46]
 
-/** Bits 8 to 63 of a leaf, `up` levels above the last. */
-function highLeafBits(up: number, typed: boolean): Rows {
+/** Bits 2 to 63 of a leaf, `up` levels above the last. */
+function leafBits(up: number, typed: boolean): Rows {
   const first = FIRST_FRAME_BIT[up] ?? 0
   const misaligned: Rows = up === 0 ? [] : [[10, first - 1, 'bad']]
   return [
+    [2, 2, PROT_WRITE],
+    [3, 3, PROT_EXEC],
+    [4, 4, PROT_USER],
+    [5, 5, PROT_GLOBAL],
+    [6, 6, PROT_ACCESSED],
+    [7, 7, PROT_DIRTY],
     [8, 8, PROT_SPECIAL],
     [9, 9, '-'],
     ...misaligned,
@@ -81,25 +87,13 @@ describe('bits of an entry of RISC-V', () => {
         expectLeafBits(format, last - up, 0x3n, PROT_READ, [
           [0, 0, 'none'],
           [1, 1, withoutR],
-          [2, 2, PROT_WRITE],
-          [3, 3, PROT_EXEC],
-          [4, 4, PROT_USER],
-          [5, 5, PROT_GLOBAL],
-          [6, 6, PROT_ACCESSED],
-          [7, 7, PROT_DIRTY],
-          ...highLeafBits(up, typed),
+          ...leafBits(up, typed),
         ])
         // V, R, W, X, U, G, A, D: bits that are cleared one by one.
         expectLeafBits(format, last - up, 0xffn, 0x7f, [
           [0, 0, 'none'],
           [1, 1, 'bad'],
-          [2, 2, PROT_WRITE],
-          [3, 3, PROT_EXEC],
-          [4, 4, PROT_USER],
-          [5, 5, PROT_GLOBAL],
-          [6, 6, PROT_ACCESSED],
-          [7, 7, PROT_DIRTY],
-          ...highLeafBits(up, typed),
+          ...leafBits(up, typed),
         ])
       }
     })

@@ -15,18 +15,9 @@ import { takeArea } from '../../src/vmalloc/vmapArea'
 import { vmMapRam } from '../../src/vmalloc/vmapRam'
 import { mergeArea } from '../../src/vmalloc/vmapRelease'
 import { must } from '../slab/machines'
-import { expectVmSound, S, takeFrames, vmFaults, vmMachine } from '../vmalloc/machines'
+import { expectVmSound, S, takeFrames, vmFaults, vmMachine, warning } from '../vmalloc/machines'
 
 const PAGE = PAGE_SIZE
-
-function warning(place: string, ...lines: string[]): string[] {
-  return [
-    '------------[ cut here ]------------',
-    ...lines,
-    `WARNING: CPU: 0 PID: 0 at ${place}`,
-    '---[ end trace 0000000000000000 ]---',
-  ]
-}
 
 describe('a one-time warning', () => {
   it('tells of an entry that is mapped already, whoever maps', () => {

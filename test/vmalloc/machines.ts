@@ -168,3 +168,13 @@ export function va(address: number): VirtAddr {
 export function pa(address: number): PhysAddr {
   return address as PhysAddr
 }
+
+/** A one-time warning, as the log has it. */
+export function warning(place: string, ...lines: string[]): string[] {
+  return [
+    '------------[ cut here ]------------',
+    ...lines,
+    `WARNING: CPU: 0 PID: 0 at ${place}`,
+    '---[ end trace 0000000000000000 ]---',
+  ]
+}

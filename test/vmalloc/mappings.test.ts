@@ -43,18 +43,19 @@ import { vmMapRam, vmUnmapAliases, vmUnmapRam } from '../../src/vmalloc/vmapRam'
 import { vread, vwrite } from '../../src/vmalloc/vread'
 import { thrownBy } from '../buddy/machines'
 import { freePages, must } from '../slab/machines'
-import { expectVmSound, pa, S, takeFrames, type VmMachine, va, vmHash, vmMachine } from './machines'
+import {
+  expectVmSound,
+  pa,
+  S,
+  takeFrames,
+  type VmMachine,
+  va,
+  vmHash,
+  vmMachine,
+  warning,
+} from './machines'
 
 const PAGE = PAGE_SIZE
-
-function warning(place: string, ...lines: string[]): string[] {
-  return [
-    '------------[ cut here ]------------',
-    ...lines,
-    `WARNING: CPU: 0 PID: 0 at ${place}`,
-    '---[ end trace 0000000000000000 ]---',
-  ]
-}
 
 function code(call: () => unknown): string {
   const error = thrownBy(call)

@@ -48,21 +48,11 @@ import {
 import type { Vmalloc } from '../../src/vmalloc/vmalloc'
 import { thrownBy } from '../buddy/machines'
 import { must } from '../slab/machines'
-import { expectVmSound, freeOrTables, S, va, vmHash, vmMachine } from './machines'
+import { expectVmSound, freeOrTables, S, va, vmHash, vmMachine, warning } from './machines'
 
 const PAGE = PAGE_SIZE
 /** A page table. */
 const TABLE = 'alloc 0xdc0 0 -1'
-
-/** One-time warnings, as the log has them. */
-function warning(place: string, ...lines: string[]): string[] {
-  return [
-    '------------[ cut here ]------------',
-    ...lines,
-    `WARNING: CPU: 0 PID: 0 at ${place}`,
-    '---[ end trace 0000000000000000 ]---',
-  ]
-}
 
 function code(call: () => unknown): string {
   const error = thrownBy(call)
