@@ -26,7 +26,7 @@ import {
 import { MAP_OK } from '../paging/pageTables'
 import { VM_FLAGS, VM_PHYS } from '../state/vmapSchema'
 import { isVmallocAddr } from './addresses'
-import { checkSize } from './checks'
+import { checkProt, checkSize } from './checks'
 import { VM_IOREMAP } from './flags'
 import { checkAddress, checkNotDeferred } from './vfree'
 import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
@@ -56,6 +56,8 @@ const ISA_END = 0x100000
  * @param cache uncached unless a range register says otherwise (`uc-`), as `ioremap` has it; `uc`, `wc`,
  * `wt` and `wb` as `ioremap_uc`, `_wc`, `_wt` and `_cache`.
  * @returns the address of the byte at `phys`, or null.
+ * @throws InvalidArgument, with nothing changed, for a cache mode that the page tables cannot say, too: `wt` on
+ * RISC-V and AArch64.
  */
 export function ioremap(
   vm: Vmalloc,
@@ -69,6 +71,8 @@ export function ioremap(
   if (!Object.hasOwn(CACHE_BITS, cache)) {
     throw new InvalidArgument('cache', cache, "'uc-', 'uc', 'wc', 'wt' or 'wb'")
   }
+  const prot = PAGE_KERNEL | CACHE_BITS[cache]
+  checkProt(c, prot)
   if (size === 0) return null
   const end = phys + size
   if (end > 2 ** Math.min(c.tables.format.physBits, physBits(c))) {
@@ -82,7 +86,7 @@ export function ioremap(
   }
   const offset = phys % PAGE_SIZE
   const bytes = Math.ceil((offset + size) / PAGE_SIZE) * PAGE_SIZE
-  const area = mapIo(c, phys - offset, bytes, PAGE_KERNEL | CACHE_BITS[cache])
+  const area = mapIo(c, phys - offset, bytes, prot)
   return area === 0 ? null : ((vmAddress(c, area) + offset) as VirtAddr)
 }
 

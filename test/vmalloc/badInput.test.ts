@@ -2,10 +2,11 @@
 
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument, KernelBug } from '../../src/base/errors'
-import { LAYOUT_SV39 } from '../../src/base/layouts'
+import { LAYOUT_ARM64, LAYOUT_SV39 } from '../../src/base/layouts'
 import { MiB, PAGE_SIZE, type Pfn, type VirtAddr } from '../../src/base/units'
 import { BuddyAllocator } from '../../src/buddy/buddyAllocator'
 import { __GFP_MOVABLE, __GFP_RECLAIMABLE, GFP_KERNEL } from '../../src/page/gfp'
+import { ARM64 } from '../../src/paging/arm64Format'
 import { PAGE_KERNEL } from '../../src/paging/format'
 import { SV39 } from '../../src/paging/riscvFormat'
 import { I386, X86_64_LA57 } from '../../src/paging/x86Format'
@@ -35,6 +36,7 @@ import {
   type VmAreaOptions,
   vfreeAtomic,
   vmAreaPages,
+  vmAreas,
   vmallocDumpObj,
 } from '../../src/vmalloc/vmAreas'
 import { Vmalloc } from '../../src/vmalloc/vmalloc'
@@ -413,4 +415,15 @@ it('is all in order after that', () => {
   expectVmSound(used)
   expect(used.vm.context.tables.translate(used.area)).toBeGreaterThan(0)
   expect(must(used.vm.vmallocNodeRange(PAGE, { prot: PAGE_KERNEL }))).toBeGreaterThan(S)
+})
+
+describe('a cache mode that the format of page tables does not have', () => {
+  it.each([
+    ['RISC-V', { layout: LAYOUT_SV39, base: 0x80000000, vm: { format: SV39 } }],
+    ['AArch64', { layout: LAYOUT_ARM64, base: 0x40000000, vm: { format: ARM64 } }],
+  ] as const)('%s', (name, options) => {
+    const m = vmMachine({ mib: 4, ...options })
+    expectRefused(m, () => ioremap(m.vm, pa(2 ** 34), PAGE, 'wt'), name)
+    expect(vmAreas(m.vm)).toEqual([])
+  })
 })
