@@ -20,13 +20,14 @@ const SUFFIXES = 'KMGTPE'
  * @throws InvalidArgument for anything else, or above 2^53 - 1.
  */
 export function parseMemSize(text: string): number {
-  const match = MEM_SIZE.exec(text)
-  const digits = match?.[1]
-  if (digits === undefined) throw new InvalidArgument('size', text, 'such as 256M or 0x10000000')
+  const [, digits, letter] = MEM_SIZE.exec(text) ?? []
+  if (digits === undefined || letter === undefined) {
+    throw new InvalidArgument('size', text, 'such as 256M or 0x10000000')
+  }
   const octal = digits.length > 1 && digits[0] === '0' && !/^0x/i.test(digits)
   const value = octal ? Number.parseInt(digits, 8) : Number(digits)
-  const suffix = match?.[2]?.toUpperCase() ?? ''
-  const bytes = suffix === '' ? value : value * 1024 ** (SUFFIXES.indexOf(suffix) + 1)
+  const power = letter === '' ? 0 : SUFFIXES.indexOf(letter.toUpperCase()) + 1
+  const bytes = value * 1024 ** power
   if (!Number.isSafeInteger(bytes)) throw new InvalidArgument('size', text, 'below 2^53 bytes')
   return bytes
 }
@@ -62,16 +63,16 @@ function movableStarts(
   kernelcore: string | number | undefined,
   movablecore: string | number | undefined,
 ): number[] {
-  const starts = new Array<number>(nodes).fill(0)
+  const starts = new Int32Array(nodes)
   const total = ranges.reduce((sum, range) => sum + range.end - range.start, 0)
   let required = kernelcore === undefined ? 0 : corePages('kernelcore', kernelcore, total)
   if (movablecore !== undefined) {
     const movable = roundUp(corePages('movablecore', movablecore, total))
     required = Math.max(required, total - Math.min(total, movable))
   }
-  if (required === 0 || required >= total) return starts
+  if (required === 0 || required >= total) return Array.from(starts)
 
-  const memory: PfnRange[][] = starts.map(() => [])
+  const memory: PfnRange[][] = Array.from(starts, () => [])
   for (const range of ranges) memory[range.node]?.push(range)
   let usableNodes = memory.filter((own) => own.length > 0).length
   do {
@@ -79,7 +80,7 @@ function movableStarts(
     usableNodes--
   } while (usableNodes !== 0 && required > usableNodes)
 
-  return starts.map((start, node) => {
+  return Array.from(starts, (start, node) => {
     const own = memory[node]
     const end = own?.[own.length - 1]?.end ?? 0
     const rounded = roundUp(start)
@@ -93,7 +94,7 @@ function spread(
   usableNodes: number,
   usableStart: number,
   requiredBefore: number,
-  starts: number[],
+  starts: Int32Array,
 ): number {
   let required = requiredBefore
   let share = Math.floor(required / usableNodes)
@@ -102,7 +103,7 @@ function spread(
     if (required < share) share = Math.floor(required / usableNodes)
     let remaining = share
     for (const range of own) {
-      let start = Math.max(range.start, starts[node] ?? 0)
+      let start = Math.max(range.start, starts[node]!)
       if (start >= range.end) continue
       if (start < usableStart) {
         const below = Math.min(range.end, usableStart) - start

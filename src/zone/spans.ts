@@ -111,11 +111,12 @@ export function computeSpans(input: SpanInput): Spans {
   checkLimits(limits)
   const possible = possibleRanges(ranges, limits)
   let movableZone = 0
-  for (let index = 0; index < possible.length; index++) {
-    const span = possible[index]
-    if (span !== undefined && span.start < span.end) movableZone = index
-  }
-  const usableStart = possible[movableZone]?.start ?? 0
+  let usableStart = 0
+  possible.forEach((span, index) => {
+    if (span.start === span.end) return
+    movableZone = index
+    usableStart = span.start
+  })
   const movable = input.movable?.(ranges, nodes, usableStart) ?? []
   const spans: NodeSpan[] = []
   for (let node = 0; node < nodes; node++) {
@@ -180,7 +181,8 @@ function checkLimits(profile: ZoneProfile): void {
     (limit, i) =>
       (limit === Infinity || limit % MAX_ORDER_PAGES === 0) && limit >= (limits[i - 1] ?? 0),
   )
-  if (!ordered || limits.length !== NR_ZONES - 1 || (limits[2] ?? 0) < 2 ** 28) {
+  const last = limits[NR_ZONES - 2]
+  if (!ordered || limits.length !== NR_ZONES - 1 || last === undefined || last < 2 ** 28) {
     const wanted = `${NR_ZONES - 1} ascending multiples of ${MAX_ORDER_PAGES}, the last Infinity`
     throw new InvalidArgument('zone limits', String(limits), wanted)
   }

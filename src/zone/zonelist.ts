@@ -88,7 +88,7 @@ export function nodeOrder(words: Int32Array, node: number): number[] {
  * can reach above the high watermarks, out of `managed` (by zone number: {@link estimateManaged}) at
  * boot, else of what the zones manage. Source: page-allocator spec §1.8.
  */
-export function decideMobility(words: Int32Array, managed?: readonly number[]): number {
+export function decideMobility(words: Int32Array, managed?: Int32Array): number {
   const pages = pagesAboveHigh(words, NR_ZONES - 1, managed)
   forgetPlans(words)
   words[HEADER_MOBILITY_DISABLED] = pages < PAGEBLOCK_PAGES * MIGRATE_TYPES ? 1 : 0
@@ -100,17 +100,18 @@ export function decideMobility(words: Int32Array, managed?: readonly number[]): 
  * memory map, and in the zone at index 0 less `reservedLow`, the pages of memory below 16 MiB that
  * are not wholly free. Source: page-allocator spec §1.8.
  */
-export function estimateManaged(words: Int32Array, reservedLow: number): number[] {
-  const estimates: number[] = []
-  for (let number = 0; number < nrZones(words); number++) {
+export function estimateManaged(words: Int32Array, reservedLow: number): Int32Array {
+  const estimates = new Int32Array(nrZones(words))
+  for (let number = 0; number < estimates.length; number++) {
     const zone = zoneRecord(words, 0, number)
     const present = words[zone + ZONE_PRESENT]!
     const spanned = words[zone + ZONE_SPANNED]!
     const sparse = spanned > present + Math.floor(present / 16)
     const map = Math.ceil(((sparse ? present : spanned) * PAGE_STRUCT_BYTES) / PAGE_SIZE)
-    let estimate = present >= map ? present - map : present
+    // 64 bytes a frame, for at most 17/16 of the frames present: never more than these.
+    let estimate = present - map
     if (number % NR_ZONES === 0 && estimate > reservedLow) estimate -= reservedLow
-    estimates.push(estimate)
+    estimates[number] = estimate
   }
   return estimates
 }
@@ -122,7 +123,7 @@ export function estimateManaged(words: Int32Array, reservedLow: number): number[
 export function pagesAboveHigh(
   words: Int32Array,
   highestIdx: number,
-  managed?: readonly number[],
+  managed?: Int32Array,
 ): number {
   let pages = 0
   for (let entry = zonelistOf(words, 0, 0); words[entry] !== 0; entry++) {
@@ -130,7 +131,7 @@ export function pagesAboveHigh(
     const index = words[zone + ZONE_INDEX]!
     if (index > highestIdx) continue
     const number = zoneNumber(words[zone + ZONE_NODE]!, index)
-    const has = managed === undefined ? words[zone + ZONE_MANAGED]! : (managed[number] ?? 0)
+    const has = managed === undefined ? words[zone + ZONE_MANAGED]! : managed[number]!
     pages += Math.max(0, has - boostedMark(words, zone, WMARK_HIGH))
   }
   return pages

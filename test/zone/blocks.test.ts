@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { InvalidArgument } from '../../src/base/errors'
 import {
   BLOCK_MIXED,
   BLOCK_PRESENT,
@@ -11,7 +12,7 @@ import { movableMemory } from '../../src/zone/movableCore'
 import { blockWord, pageblockType } from '../../src/zone/pageblock'
 import { setupZones } from '../../src/zone/setup'
 import { computeSpans, ZONES_FLAT, ZONES_I386, ZONES_X86_64 } from '../../src/zone/spans'
-import { isHighmem, zoneName, zoneOfPfn, zoneRecord } from '../../src/zone/zones'
+import { isHighmem, zoneIndexName, zoneName, zoneOfPfn, zoneRecord } from '../../src/zone/zones'
 import { sameWords, stateFor, stateOf } from './bootFixture'
 
 /** Two nodes in one section, the seam inside pageblock 2, holes inside blocks 0, 4 and 6. */
@@ -94,6 +95,7 @@ describe('zones', () => {
     })
     const words = stateOf(spans)
     const zones = [0, 1, 2, 3].map((index) => zoneRecord(words, 0, index))
+    for (const index of [-1, 4]) expect(() => zoneIndexName(words, index)).toThrow(InvalidArgument)
     expect(zones.map((zone) => zoneName(words, zone))).toEqual([
       'DMA',
       'Normal',

@@ -161,14 +161,16 @@ describe('computeSpans', () => {
   })
 
   it('refuses zone limits inside a largest block, falling, or short of the end', () => {
-    const limits = (a: number, b: number, c: number): (() => unknown) => {
-      const profile = { highmem: false, limits: [a, b, c] as const }
+    const limits = (...list: number[]): (() => unknown) => {
+      const profile = { highmem: false, limits: list }
       return () => computeSpans({ ranges: GUEST, nodes: 1, limits: profile })
     }
     expect(limits(4096, 5120, Infinity)).not.toThrow()
     expect(limits(4000, 5120, Infinity)).toThrow('zone limits is "4000,5120,Infinity"')
     expect(limits(4096, 1024, Infinity)).toThrow('zone limits is "4096,1024,Infinity"')
     expect(limits(4096, 5120, 1048576)).toThrow(InvalidArgument)
+    expect(limits()).toThrow(InvalidArgument)
+    expect(limits(Infinity, Infinity)).toThrow(InvalidArgument)
   })
 
   it('refuses ranges that overlap, are empty, or belong to no node', () => {
@@ -222,6 +224,16 @@ describe('computeSpans', () => {
         },
       ),
     )
+  })
+})
+
+describe('movableMemory', () => {
+  it('takes numbers for bytes, and refuses what is none', () => {
+    const movable = (size: number) => () =>
+      computeSpans({ ranges: GUEST, nodes: 1, limits: ZONES_X86_64, movablecore: size })
+    expect(movable(256 * 2 ** 20)().nodes[0]?.movablePfn).toBe(196608)
+    for (const size of [-1, 0.5, Number.NaN, 2 ** 53])
+      expect(movable(size)).toThrow(InvalidArgument)
   })
 })
 

@@ -11,12 +11,15 @@ import {
   HEADER_WATERMARK_BOOST,
   PCP_BATCH,
   PCP_HIGH,
+  PCP_LIMIT,
   PCP_STAT_THRESHOLD,
   PCP_WORDS,
   ZONE_BOOST,
   ZONE_DRIFT_MARK,
+  ZONE_FLAGS,
   ZONE_MANAGED,
   ZONE_PCP,
+  ZONE_RECLAIM_ACTIVE,
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
@@ -186,6 +189,19 @@ describe('full recompute', () => {
     expect(words[HEADER_MIN_FREE_KBYTES]).toBeLessThan(4015)
   })
 
+  it('turns huge pages on again, without lowering what is larger already', () => {
+    const words = guest()
+    recomputeAll(words, noLog)
+    writeHugePages(words, true, noLog)
+    expect(words[HEADER_THP]).toBe(1)
+    expect(words[HEADER_MIN_FREE_KBYTES]).toBe(45056)
+    expect(marks(words, 0, 1)).toEqual([11092, 13865, 16638])
+    writeMinFreeKbytes(words, 60000)
+    writeHugePages(words, true, () => expect.fail('nothing is raised'))
+    expect(words[HEADER_MIN_FREE_KBYTES]).toBe(60000)
+    expect(marks(words, 0, 1)[0]).toBe(Math.floor((15000 * 248091) / 251931))
+  })
+
   it('keeps and reports what the user asked for', () => {
     const words = guest()
     const lines: string[] = []
@@ -334,6 +350,19 @@ describe('page-list limits', () => {
     words[zoneRecord(words, 0, 1) + ZONE_BOOST] = 600
     writePcpHighFraction(words, 0)
     expect(pcp(words, 0, 1)[1]).toBe(high + 600)
+  })
+
+  it('are four batches at most while the zone is being reclaimed', () => {
+    const words = guest()
+    recomputeAll(words, noLog)
+    const high = pcp(words, 0, 1)[1]!
+    const zone = zoneRecord(words, 0, 1)
+    const limit = words[zone + ZONE_PCP]! + PCP_LIMIT
+    expect(words[limit]).toBe(high)
+    words[zone + ZONE_FLAGS] = ZONE_RECLAIM_ACTIVE
+    writePcpHighFraction(words, 0)
+    expect(pcp(words, 0, 1)[1]).toBe(high)
+    expect(words[limit]).toBe(4 * 63)
   })
 
   it('follow the fraction when there is one', () => {
