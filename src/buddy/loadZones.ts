@@ -11,6 +11,7 @@ import {
   BLOCK_TYPE_MASK,
   BLOCK_ZONE_SHIFT,
   HEADER_GFP_ALLOWED,
+  HEADER_HIGHMEM,
   HEADER_ONLINE_NODES,
   HEADER_TOTAL_RAM,
   NODE_ONLINE,
@@ -47,7 +48,7 @@ import {
 import { setupStatThresholds } from '../zone/pcpLimits'
 import { setupZones } from '../zone/setup'
 import type { PfnRange } from '../zone/spans'
-import { type Spans, ZONES_X86_64 } from '../zone/spans'
+import { type Spans, ZONES_I386, ZONES_X86_64 } from '../zone/spans'
 import { calculateTotalReserve } from '../zone/watermark'
 import { buildZonelists } from '../zone/zonelist'
 import { nodeRecord, zoneIndexName, zoneNumber, zoneOfPfn, zoneRecord } from '../zone/zones'
@@ -100,7 +101,10 @@ export function loadZones(zones: readonly ZoneState[], options: LoadOptions = {}
     cpus,
     maxRanges: spans.ranges.length + SPARE_RANGES,
   }
-  const c = newContext(newState(geometry, options.shared === true), options, options.ram)
+  const words = newState(geometry, options.shared === true)
+  // A view takes the zones that masks mean from here.
+  words[HEADER_HIGHMEM] = spans.limits.highmem ? 1 : 0
+  const c = newContext(words, options, options.ram)
   setupZones(c.words, spans, { cpuNodes: new Array<number>(cpus).fill(0) })
   // Nodes that are not described are online all the same: the CPUs' own is one of them.
   for (let node = 0; node < nodes; node++) c.words[nodeRecord(c.words, node) + NODE_ONLINE] = 1
@@ -144,7 +148,7 @@ function recordedSpans(zones: readonly ZoneState[], nodes: number): Spans {
       }),
     }
   })
-  const limits = { highmem, limits: ZONES_X86_64.limits }
+  const limits = highmem ? ZONES_I386 : ZONES_X86_64
   return { ranges, limits, possible: [], movableZone: 2, nodes: spans }
 }
 
