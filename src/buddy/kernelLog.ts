@@ -8,6 +8,7 @@
 import { rateLimit } from '../base/rateLimit'
 import { __GFP_DIRECT_RECLAIM, __GFP_DMA, __GFP_NOMEMALLOC, __GFP_NOWARN } from '../page/gfp'
 import { formatGfp } from '../page/gfpText'
+import { MIGRATE_CMA } from '../page/migratetype'
 import { badPageReport } from '../page/pageDump'
 import {
   HEADER_CURRENT_CPU,
@@ -18,6 +19,7 @@ import {
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
 import { type KernelImage, memoryLog, minFreeMessage, zoneLog } from '../zone/bootLog'
+import { pageblockType } from '../zone/pageblock'
 import { zonelistLog } from '../zone/zonelist'
 import { highestZone } from './allocPages'
 import type { BuddyContext, LogOps, Nodemask } from './context'
@@ -85,7 +87,11 @@ export function kernelLog(write: (line: string) => void, options: KernelLogOptio
     },
     badPage(c, pfn, reason) {
       const zone = zoneAt(c, pfn)
-      const place = { node: c.words[zone + ZONE_NODE]!, zoneIndex: c.words[zone + ZONE_INDEX]! }
+      const place = {
+        node: c.words[zone + ZONE_NODE]!,
+        zoneIndex: c.words[zone + ZONE_INDEX]!,
+        cma: pageblockType(c.words, pfn) === MIGRATE_CMA,
+      }
       return writeAll(badPageReport(c.words, pfn, reason, place, c.taskName))
     },
     zones(words, spans, totalPages) {

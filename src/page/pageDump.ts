@@ -12,6 +12,8 @@ const VMEMMAP = 0xffffea0000000000n
 export interface PagePlace {
   readonly node: number
   readonly zoneIndex: number
+  /** True in a pageblock of CMA. */
+  readonly cma: boolean
 }
 
 /** The lines of `BUG: Bad page state`, for a page that `task` was about to free or use. */
@@ -52,7 +54,7 @@ function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
   const names = formatPageFlags(flags & PAGE_KERNEL_FLAGS)
   lines.push(
     `flags: 0x${kernelFlags.toString(16)}(${names === '' ? '' : `${names}|`}` +
-      `node=${place.node}|zone=${place.zoneIndex})`,
+      `node=${place.node}|zone=${place.zoneIndex})${place.cma ? ' CMA' : ''}`,
     `raw: ${[kernelFlags, 0xdead000000000100n, 0xdead000000000122n, 0n].map(hex64).join(' ')}`,
     `raw: ${[0n, 0n, (BigInt(refs) << 32n) | 0xffffffffn, 0n].map(hex64).join(' ')}`,
   )
