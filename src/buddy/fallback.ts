@@ -82,7 +82,7 @@ export function removeBlock(
 }
 
 /**
- * Makes a block of another type available to `type`. Returns true when it moved something: the lists
+ * Makes a block of another type available to `type`, one that requests have. Returns true when it moved something: the lists
  * of `type` now hold a block of at least `order`.
  */
 function stealFallback(
@@ -92,7 +92,6 @@ function stealFallback(
   type: number,
   allocFlags: number,
 ): boolean {
-  if (type >= MIGRATE_PCPTYPES) return false
   const minOrder =
     order < PAGEBLOCK_ORDER && (allocFlags & ALLOC_NOFRAGMENT) !== 0 ? PAGEBLOCK_ORDER : order
   for (let current = MAX_ORDER - 1; current >= minOrder; current--) {

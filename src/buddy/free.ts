@@ -101,7 +101,9 @@ function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
     return bug(c, pfn, 'STILL_REFERENCED', `is still referenced: refcount ${refs}`, BAD_REFS)
   }
   if (refs === 1) {
-    if ((flags & PAGE_FLAGS_CHECK_AT_FREE) !== 0) return badPage(c, pfn)
+    if ((flags & PAGE_FLAGS_CHECK_AT_FREE) !== 0) {
+      return bug(c, pfn, 'BAD_PAGE_STATE', 'is in a bad state', BAD_FLAGS)
+    }
     return bug(c, pfn, 'WRONG_ORDER', `has order ${flagsOrder(flags)}, not ${order}`, BAD_REFS)
   }
   const head = blockHead(words, pfn)
@@ -117,12 +119,6 @@ export function outsideMemory(pfn: number): KernelBug {
   return new KernelBug('OUTSIDE_MEMORY', `pfn 0x${pfn.toString(16)} is outside memory`, [
     `BUG: unable to handle page fault for address: ${record}`,
   ])
-}
-
-/** The error for a page with state that no free page may have. */
-function badPage(c: BuddyContext, pfn: number): KernelBug {
-  const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]! & PAGE_FLAGS_CHECK_AT_FREE
-  return bug(c, pfn, 'BAD_PAGE_STATE', 'is in a bad state', flags !== 0 ? BAD_FLAGS : BAD_REFS)
 }
 
 function bug(c: BuddyContext, pfn: number, code: string, what: string, reason: string): KernelBug {
