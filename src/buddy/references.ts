@@ -34,7 +34,8 @@ export function putPage(pages: BuddyAllocator, pfn: Pfn): void {
 /** References to a page; 0 for a free one and for tail pages. */
 export function pageCount(pages: BuddyAllocator, pfn: Pfn): number {
   checkFrame(pages.context, pfn)
-  return pages.context.words[pageRecord(pfn) + PAGE_REFS]!
+  // On a CPU's list a page has a negative number there.
+  return Math.max(0, pages.context.words[pageRecord(pfn) + PAGE_REFS]!)
 }
 
 /**

@@ -93,6 +93,26 @@ describe('PageFragCache', () => {
     expect(must(cache.alloc(100, GFP_ATOMIC)) % PAGE_SIZE).toBe(PAGE_SIZE - 100)
   })
 
+  it('gives null when there is no memory, and goes on when there is', () => {
+    const pages = machine(1)
+    const cache = new PageFragCache(pages)
+    const first = must(cache.alloc(30000, GFP_ATOMIC))
+    const taken: Pfn[] = []
+    for (let pfn = pages.allocPages(__GFP_MEMALLOC); pfn !== null; ) {
+      taken.push(pfn)
+      pfn = pages.allocPages(__GFP_MEMALLOC)
+    }
+    // Its block is in use and there is no other; nor is there for a cache without one.
+    expect(cache.alloc(30000, GFP_ATOMIC)).toBeNull()
+    expect(new PageFragCache(pages).alloc(1, GFP_ATOMIC)).toBeNull()
+    freePageFrag(pages, first)
+    expect(pageCount(pages, frame(first))).toBe(0)
+    for (const pfn of taken) pages.freePages(pfn)
+    pages.drainAllPages()
+    expect(cache.alloc(30000, GFP_ATOMIC)).not.toBeNull()
+    expect(faults(pages)).toEqual([])
+  })
+
   it('refuses wrong sizes, alignments and addresses', () => {
     const pages = machine()
     const cache = new PageFragCache(pages)
