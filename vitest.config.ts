@@ -11,6 +11,6 @@ export default defineConfig({
     isolate: false,
     // .ci/run counts the tests from the second.
     reporters: ['default', ['json', { outputFile: 'out/vitest.json' }]],
-    coverage: { provider: 'v8', include: ['src/**'], reporter: ['text-summary', 'html'] },
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
   },
 })

@@ -6,6 +6,7 @@ import {
   __GFP_DMA,
   __GFP_HIGHMEM,
   __GFP_MOVABLE,
+  __GFP_THISNODE,
   allocContigPages,
   allocContigRange,
   BuddyAllocator,
@@ -21,6 +22,7 @@ import {
   reservePages,
   stateHash,
   toPfn,
+  ZONES_FLAT,
 } from '../../src/index'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_LRU } from '../../src/page/pageFlags'
@@ -123,6 +125,19 @@ describe('allocContigPages', () => {
     expect(allocContigPages(pages, 1024, GFP_KERNEL)).toBe(2048)
     expect(allocContigPages(pages, 1024, GFP_KERNEL)).toBe(3072)
     expect(allocContigPages(pages, 1024, GFP_KERNEL)).toBeNull()
+    expect(faults(pages)).toEqual([])
+  })
+
+  it('does not take frames of another node between those of one', () => {
+    const range = (mib: number, node: number) => ({ base: mib * MiB, size: 16 * MiB, node })
+    const memory = [range(0, 0), range(16, 1), range(32, 0)]
+    const pages = new BuddyAllocator({ memory: { memory, reserved: [] }, zones: ZONES_FLAT })
+    const gfp = GFP_KERNEL | __GFP_THISNODE
+    expect(allocContigPages(pages, 8192, gfp, 0)).toBeNull()
+    expect(allocContigPages(pages, 4096, gfp, 0)).toBe(0)
+    expect(allocContigPages(pages, 4096, gfp, 0)).toBe(8192)
+    expect(allocContigPages(pages, 4096, gfp, 0)).toBeNull()
+    expect(allocContigPages(pages, 4096, gfp, 1)).toBe(4096)
     expect(faults(pages)).toEqual([])
   })
 

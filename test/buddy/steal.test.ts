@@ -7,9 +7,11 @@ import {
   __GFP_MEMALLOC,
   __GFP_MOVABLE,
   __GFP_THISNODE,
+  allocContigRange,
   allocPagesNodemask,
   BuddyAllocator,
   GFP_KERNEL,
+  MIGRATE_CMA,
   MiB,
   type Pfn,
   toPfn,
@@ -63,6 +65,22 @@ describe('a MOVABLE request', () => {
     expect(pageblockType(pages.words, 600)).toBe(UNMOVABLE_TYPE)
     // The high watermark is 0: a part of it is no boost.
     expect(pages.words[zone + ZONE_BOOST]).toBe(0)
+    expect(faults(pages)).toEqual([])
+  })
+})
+
+describe('a MOVABLE request while most free pages are CMA', () => {
+  it('goes there first, and elsewhere for a block that is not there', () => {
+    const pages = withoutWatermarks(withMobility(flatMachine(2048)), 1)
+    expect(allocContigRange(pages, toPfn(0), toPfn(512), MIGRATE_CMA)).toBe(0)
+    exhaust(pages, MOVABLE)
+    // Free: every other page of the CMA block, and one block of eight.
+    for (let pfn = 0; pfn < 512; pfn += 2) pages.freePages(toPfn(pfn))
+    for (let pfn = 1024; pfn < 1032; pfn++) pages.freePages(toPfn(pfn))
+    pages.drainAllPages()
+    expect(pages.allocPages(MOVABLE, 3)).toBe(1024)
+    expect(pages.allocPages(MOVABLE)).toBeLessThan(512)
+    expect(pages.allocPages(GFP_KERNEL)).toBeNull()
     expect(faults(pages)).toEqual([])
   })
 })
