@@ -1,12 +1,11 @@
-/** Finds recordings among files and plays each with the player that it is for. */
+/** Finds recordings among files, and opens them. */
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
-import { isBootRecording, playBoot } from './bootPlayer'
-import { playCalls, type Row } from './callPlayer'
-import { isObject, type Outcome, skippedOutcome } from './outcome'
-import { isTraceStates, playTrace, type TraceStates } from './tracePlayer'
+import type { Outcome } from './outcome'
+import { parseStates, playRecording, statesOf } from './player'
+import type { TraceStates } from './tracePlayer'
 
 /** Names of files that may be recordings; the states beside a trace belong to it. */
 const RECORDING = /\.(jsonl|json|ftrace)(\.gz)?$/
@@ -30,14 +29,9 @@ export function findRecordings(path: string): string[] {
  * @throws Error for a file that cannot be read, or that is none of these.
  */
 export function playFile(path: string): Outcome {
-  const name = path.replace(/\.gz$/, '')
-  if (name.endsWith('.ftrace')) return playTrace(readBytes(path), readStates(name))
-  const text = readBytes(path).toString('utf8')
-  if (name.endsWith('.jsonl')) return playCalls(parseRows(text))
-  if (!name.endsWith('.json')) throw new Error('not a .jsonl, .json or .ftrace file')
-  const content: unknown = JSON.parse(text)
-  if (isBootRecording(content)) return playBoot(content)
-  return skippedOutcome('has no memblock and handover, so is no recording of a boot', 0)
+  const states = statesOf(path)
+  const text = states !== null && existsSync(states) ? readFileSync(states, 'utf8') : null
+  return playRecording(path, readBytes(path), text)
 }
 
 /** The bytes of a file, unpacked when gzip packed them. */
@@ -46,35 +40,10 @@ export function readBytes(path: string): Buffer {
   return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
 }
 
-/** The rows of a recording of calls, its header first. */
-export function parseRows(text: string): Row[] {
-  const rows: Row[] = []
-  for (const [i, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue
-    try {
-      const row: unknown = JSON.parse(line)
-      if (!isObject(row)) throw new SyntaxError('not an object')
-      rows.push(row)
-    } catch (error) {
-      throw new Error(`line ${i + 1}: ${error instanceof Error ? error.message : error}`)
-    }
-  }
-  return rows
-}
-
 /**
  * The states before and after a trace.
  * @throws Error for a file that does not tell them.
  */
-export function parseStates(path: string): TraceStates {
-  const states: unknown = JSON.parse(readFileSync(path, 'utf8'))
-  if (!isTraceStates(states)) throw new Error(`${path} has no before.zones and after.zones`)
-  return states
-}
-
-/** The states around the trace `name`, which are in a file beside it. */
-function readStates(name: string): TraceStates {
-  const path = name.replace(/\.ftrace$/, '.state.json')
-  if (!existsSync(path)) throw new Error(`there is no ${path} with the state before and after it`)
-  return parseStates(path)
+export function readStates(path: string): TraceStates {
+  return parseStates(path, readFileSync(path, 'utf8'))
 }

@@ -22,7 +22,7 @@ import {
 } from 'kmem'
 import { number } from '../cli/io'
 import { firstDifference } from '../conformance/outcome'
-import { parseStates, readBytes } from '../conformance/recordings'
+import { readBytes, readStates } from '../conformance/recordings'
 import type { TraceStates } from '../conformance/tracePlayer'
 import { startProgress } from './progress'
 
@@ -67,7 +67,7 @@ function main(): number {
   }
   const path = positionals[0] ?? `${FIXTURE}.ftrace.gz`
   const statePath = values.state ?? (positionals.length === 0 ? `${FIXTURE}.state.json` : undefined)
-  const states = statePath === undefined ? null : parseStates(statePath)
+  const states = statePath === undefined ? null : readStates(statePath)
   if (positionals.length === 0) {
     console.log(
       'A Linux 6.1 kernel unpacked a source tree three times, hashed and compressed its files, sorted\n' +

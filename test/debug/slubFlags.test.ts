@@ -2,7 +2,8 @@
 
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { parseRows, readBytes } from '../../conformance/recordings'
+import { parseRows } from '../../conformance/player'
+import { readBytes } from '../../conformance/recordings'
 import { slubDebug } from '../../src/debug/slubDebug'
 import { parseSlubDebug, type SlubBoot, slubCacheFlags } from '../../src/debug/slubFlags'
 import {

@@ -5,7 +5,8 @@
 
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { parseRows, readBytes } from '../../conformance/recordings'
+import { parseRows } from '../../conformance/player'
+import { readBytes } from '../../conformance/recordings'
 import { maskLines } from '../../conformance/reportLines'
 import type { Row } from '../../conformance/row'
 import { SlabPlayer } from '../../conformance/slabCalls'

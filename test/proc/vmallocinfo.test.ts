@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { PRISTINE_NODE, slabMachine } from '../../conformance/machine'
-import { parseRows } from '../../conformance/recordings'
+import { parseRows } from '../../conformance/player'
 import { isVmallocCall, VmallocPlayer } from '../../conformance/vmallocCalls'
 import { InvalidArgument } from '../../src/base/errors'
 import { LAYOUT_FLAT } from '../../src/base/layout'
