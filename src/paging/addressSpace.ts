@@ -117,8 +117,14 @@ export class AddressSpace extends VirtualMemory {
     checkInteger('pfns.length', count, 1, MAX_PAGES)
     this.checkRange(address, count * PAGE_SIZE)
     this.checkUnused(address, count * PAGE_SIZE)
-    const code = this.tables.mapPages(address, pfns, 0, count, prot)
-    return this.mapped(address, count * PAGE_SIZE, code)
+    const bytes = count * PAGE_SIZE
+    let code = MAP_NO_MEMORY
+    try {
+      code = this.tables.mapPages(address, pfns, 0, count, prot)
+    } finally {
+      if (code !== MAP_OK) this.takeBack(address, bytes)
+    }
+    return this.mapped(address, bytes, code)
   }
 
   /**
@@ -129,7 +135,12 @@ export class AddressSpace extends VirtualMemory {
   mapRange(address: number, phys: number, bytes: number, prot: number, maxShift = 64): boolean {
     this.checkRange(address, bytes)
     this.checkUnused(address, bytes)
-    const code = this.tables.mapRange(address, phys, bytes, prot, maxShift)
+    let code = MAP_NO_MEMORY
+    try {
+      code = this.tables.mapRange(address, phys, bytes, prot, maxShift)
+    } finally {
+      if (code !== MAP_OK) this.takeBack(address, bytes)
+    }
     return this.mapped(address, bytes, code)
   }
 
@@ -232,17 +243,21 @@ export class AddressSpace extends VirtualMemory {
     this.tables.destroy()
   }
 
-  /** Ends a mapping: on failure there is nothing left of it. */
-  private mapped(address: number, bytes: number, code: number): boolean {
+  /** Leaves nothing of a mapping that failed; after an error too, which whoever gives pages may throw. */
+  private takeBack(address: number, bytes: number): void {
     const { tables } = this
     const end = address + bytes
-    if (code === MAP_OK) {
-      tables.flush.flushCacheMap(address, end)
-      return true
-    }
     tables.unmapRange(address, bytes)
     tables.flush.flushTlb(address, end)
     tables.freeEmptyTables(address, end)
+  }
+
+  /** What a mapping has come to. */
+  private mapped(address: number, bytes: number, code: number): boolean {
+    if (code === MAP_OK) {
+      this.tables.flush.flushCacheMap(address, address + bytes)
+      return true
+    }
     if (code === MAP_NO_MEMORY) return false
     throw new KernelBug(
       'ALREADY_MAPPED',

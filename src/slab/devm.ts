@@ -155,11 +155,14 @@ export function devmGetFreePages(devres: Devres, gfp: number, order: number): Vi
   const pfn = takePages(list.c, (gfp & ~__GFP_HIGHMEM) >>> 0, order, NUMA_NO_NODE)
   if (pfn < 0) return null
   const blocks: Blocks = { list, pfn, order }
-  const record = list.make(releasePages, PAIR_BYTES, PAIR_GFP, NUMA_NO_NODE, blocks)
-  if (record === null) {
-    list.c.source.freeBlock(pfn, order)
-    return null
+  let record: DevresRecord | null = null
+  try {
+    record = list.make(releasePages, PAIR_BYTES, PAIR_GFP, NUMA_NO_NODE, blocks)
+  } finally {
+    // After an error too, which a hook may throw.
+    if (record === null) list.c.source.freeBlock(pfn, order)
   }
+  if (record === null) return null
   list.entries.push(record)
   return (pfn * PAGE_SIZE + list.c.directMap) as VirtAddr
 }

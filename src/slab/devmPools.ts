@@ -74,8 +74,9 @@ export function devmGenPoolCreate(
     held.nameCopy = copyName(devres, name)
     if (held.nameCopy === null) return null
   }
-  const record = devres.alloc(releaseGenPool, RECORD_BYTES, GFP_KERNEL, held)
+  let record: VirtAddr | null = null
   try {
+    record = devres.alloc(releaseGenPool, RECORD_BYTES, GFP_KERNEL, held)
     if (record !== null) held.pool = GenPool.create({ ...options, heap })
   } finally {
     if (held.pool !== null && record !== null) devres.add(record)

@@ -11,7 +11,7 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import type { Layout } from '../base/layout'
 import { KiB, PAGE_SIZE, PHYS_ADDR_LIMIT } from '../base/units'
 import { PAGE_KERNEL } from '../paging/format'
-import { MAP_BUSY, MAP_OK, type PageTables } from '../paging/pageTables'
+import { MAP_BUSY, MAP_NO_MEMORY, MAP_OK, type PageTables } from '../paging/pageTables'
 import { checkTables } from './checkTables'
 
 /** log2 of the bytes of the largest leaf: 1 GiB. */
@@ -67,12 +67,15 @@ export function mapDirectMap(
   let bytes = 0
   for (const { base, end } of pieces) {
     const at = layout.directMap + base
-    const code = tables.mapRange(at, base, end - base, PAGE_KERNEL, MAX_LEAF_SHIFT)
-    if (code !== MAP_OK) {
-      undo(tables, layout, pieces, end)
-      if (code === MAP_BUSY) throw mappedAlready(at)
-      return null
+    let code = MAP_NO_MEMORY
+    try {
+      code = tables.mapRange(at, base, end - base, PAGE_KERNEL, MAX_LEAF_SHIFT)
+    } finally {
+      // After an error too, which whoever gives pages may throw.
+      if (code !== MAP_OK) undo(tables, layout, pieces, end)
     }
+    if (code === MAP_BUSY) throw mappedAlready(at)
+    if (code !== MAP_OK) return null
     bytes += end - base
   }
   return bytes

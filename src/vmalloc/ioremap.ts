@@ -119,13 +119,20 @@ function mapIo(c: VmallocContext, phys: number, bytes: number, prot: number): nu
   c.space.numbers[(area + VM_PHYS) >> 1] = phys
   const start = vmAddress(c, area)
   const largest = c.hugeIomap && c.tables.format.hugeLeaves ? 52 : 12
-  if (c.tables.mapRange(start, phys, bytes, prot, largest) === MAP_OK) {
-    c.tables.flush.flushCacheMap(start, start + bytes)
-    return area
+  let mapped = false
+  try {
+    if (c.tables.mapRange(start, phys, bytes, prot, largest) === MAP_OK) {
+      c.tables.flush.flushCacheMap(start, start + bytes)
+      mapped = true
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (!mapped) {
+      removeVmArea(c, area)
+      freeVmStruct(c, area)
+    }
   }
-  removeVmArea(c, area)
-  freeVmStruct(c, area)
-  return 0
+  return mapped ? area : 0
 }
 
 /**

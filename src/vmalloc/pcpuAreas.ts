@@ -56,23 +56,31 @@ export function pcpuGetVmAreas(
     return null
   }
   const bytes = offsets.length * c.layout.pointerBytes
-  const array = c.heap.kzalloc(bytes, GFP_KERNEL)
-  const temporary = c.heap.kzalloc(bytes, GFP_KERNEL)
   const structs: number[] = []
-  const areas =
-    array === null || temporary === null
-      ? null
-      : pcpuAreas(c.space, offsets, sizes, align, vmallocStart, vmallocEnd, GFP_KERNEL, (i) => {
-          const made = newStruct(vm, sizes[i] ?? 0)
-          if (made !== 0) structs.push(made)
-          return made !== 0
-        })
-  if (areas === null || array === null) {
-    for (const record of structs) freeVmStruct(c, record)
-    c.heap.kfree(temporary)
-    c.heap.kfree(array)
-    return null
+  const ready = (i: number): boolean => {
+    const made = newStruct(vm, sizes[i] ?? 0)
+    if (made !== 0) structs.push(made)
+    return made !== 0
   }
+  let array: VirtAddr | null = null
+  let temporary: VirtAddr | null = null
+  let areas: number[] | null = null
+  try {
+    array = c.heap.kzalloc(bytes, GFP_KERNEL)
+    temporary = c.heap.kzalloc(bytes, GFP_KERNEL)
+    if (array !== null && temporary !== null) {
+      const gfp = GFP_KERNEL
+      areas = pcpuAreas(c.space, offsets, sizes, align, vmallocStart, vmallocEnd, gfp, ready)
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (areas === null) {
+      for (const record of structs) freeVmStruct(c, record)
+      c.heap.kfree(temporary)
+      c.heap.kfree(array)
+    }
+  }
+  if (areas === null || array === null) return null
   const addresses = areas.map((area, i) => {
     const record = structs[i] ?? 0
     c.space.words[area + AREA_VM] = record

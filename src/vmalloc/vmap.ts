@@ -48,12 +48,14 @@ export function vmap(
   // The array that a kernel's caller hands over: made before the area is.
   const array = put ? kvmalloc(vm, count * c.layout.pointerBytes, GFP_KERNEL) : null
   if (put && array === null) return null
-  const area = mappedArea(c, pfns, flags & ~VM_NO_GUARD, prot & ~PROT_EXEC)
-  if (array === null) return area === 0 ? null : vmAddress(c, area)
-  if (area === 0) {
-    kvfree(vm, array)
-    return null
+  let area = 0
+  try {
+    area = mappedArea(c, pfns, flags & ~VM_NO_GUARD, prot & ~PROT_EXEC)
+  } finally {
+    if (area === 0) kvfree(vm, array)
   }
+  if (area === 0) return null
+  if (array === null) return vmAddress(c, area)
   writePageArray(c, array, pfns, count)
   c.space.numbers[(area + VM_PAGES) >> 1] = array
   c.space.words[area + VM_NR_PAGES] = count
@@ -108,14 +110,19 @@ function mappedArea(
   const area = makeArea(c, pfns.length, flags)
   if (area === 0) return 0
   const start = vmAddress(c, area)
-  const result = c.tables.mapPages(start, pfns, 0, pfns.length, prot)
-  if (result === MAP_OK) {
-    c.tables.flush.flushCacheMap(start, start + pfns.length * PAGE_SIZE)
-    return area
+  let mapped = false
+  try {
+    const result = c.tables.mapPages(start, pfns, 0, pfns.length, prot)
+    if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
+    if (result === MAP_OK) {
+      c.tables.flush.flushCacheMap(start, start + pfns.length * PAGE_SIZE)
+      mapped = true
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (!mapped) dropArea(c, area)
   }
-  if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
-  dropArea(c, area)
-  return 0
+  return mapped ? area : 0
 }
 
 function makeArea(c: VmallocContext, count: number, flags: number): number {

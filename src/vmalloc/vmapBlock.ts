@@ -72,13 +72,19 @@ function newBlock(c: VmallocContext, need: number, node: number): number {
   const block = takeRecord(c.space, RECORD_BLOCK)
   const bytes = blockPages(c) * PAGE_SIZE
   const gfp = GFP_KERNEL
-  const area =
-    block === 0 ? 0 : allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, gfp, node)
-  if (area === 0) {
-    if (block !== 0) giveRecord(c.space, block, RECORD_BLOCK)
-    c.heap.kfree(object)
-    return 0
+  let area = 0
+  try {
+    if (block !== 0) {
+      area = allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, gfp, node)
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (area === 0) {
+      if (block !== 0) giveRecord(c.space, block, RECORD_BLOCK)
+      c.heap.kfree(object)
+    }
   }
+  if (area === 0) return 0
   const cpu = thisCpu(c.space)
   words[area + AREA_BLOCK] = block
   words[block + BLOCK_AREA] = area

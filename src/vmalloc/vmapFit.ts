@@ -126,9 +126,14 @@ export function carve(c: VmapContext, area: number, start: number, end: number):
 function split(c: VmapContext, area: number, start: number, end: number): boolean {
   const { numbers } = c
   const rest = takeRecord(c, RECORD_AREA)
-  const object = rest === 0 ? 0 : takeSpare(c)
+  let object = 0
+  try {
+    if (rest !== 0) object = takeSpare(c)
+  } finally {
+    // After an error too, which a hook may throw.
+    if (object === 0 && rest !== 0) giveRecord(c, rest, RECORD_AREA)
+  }
   if (object === 0) {
-    if (rest !== 0) giveRecord(c, rest, RECORD_AREA)
     c.ops.noSplit()
     return false
   }

@@ -118,15 +118,23 @@ function place(c: VmapContext, group: Group, areas: number[]): boolean {
     const end = base + (group.ends[i] ?? 0)
     c.numbers[(area + AREA_START) >> 1] = start
     c.numbers[(area + AREA_END) >> 1] = end
-    if (carve(c, areaBefore(c, TREE_FREE, start), start, end)) continue
-    // What was taken goes back, with its objects.
-    for (let done = i - 1; done >= 0; done--) {
-      mergeArea(c, TREE_FREE, areas[done] ?? 0)
-      areas[done] = 0
+    let carved = false
+    try {
+      carved = carve(c, areaBefore(c, TREE_FREE, start), start, end)
+    } finally {
+      if (!carved) giveBack(c, areas, i)
     }
-    return false
+    if (!carved) return false
   }
   return true
+}
+
+/** Gives back the first `count` areas, which were taken out of the free space, with their objects. */
+function giveBack(c: VmapContext, areas: number[], count: number): void {
+  for (let done = count - 1; done >= 0; done--) {
+    mergeArea(c, TREE_FREE, areas[done] ?? 0)
+    areas[done] = 0
+  }
 }
 
 /** The kernel's search, downwards: each area in turn has to lie in one free area; -1 for no base. */

@@ -40,14 +40,19 @@ export function vmMapRam(
   const count = pfns.length
   const address = count > maxAlloc(c) ? wholeArea(c, count, node) : takeFromBlock(c, count, node)
   if (address < 0) return null
-  const result = c.tables.mapPages(address, pfns, 0, count, PAGE_KERNEL)
-  if (result === MAP_OK) {
-    c.tables.flush.flushCacheMap(address, address + count * PAGE_SIZE)
-    return address as VirtAddr
+  let mapped = false
+  try {
+    const result = c.tables.mapPages(address, pfns, 0, count, PAGE_KERNEL)
+    if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
+    if (result === MAP_OK) {
+      c.tables.flush.flushCacheMap(address, address + count * PAGE_SIZE)
+      mapped = true
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (!mapped) unmap(c, address, count)
   }
-  if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
-  unmap(c, address, count)
-  return null
+  return mapped ? (address as VirtAddr) : null
 }
 
 /**
