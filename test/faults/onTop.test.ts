@@ -1,0 +1,4 @@
+import { failEach } from './search'
+import { ON_TOP } from './tables/onTop'
+
+failEach(ON_TOP)

@@ -1,0 +1,4 @@
+import { failEach } from './search'
+import { PAGES } from './tables/pages'
+
+failEach(PAGES)

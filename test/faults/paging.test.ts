@@ -1,0 +1,4 @@
+import { failEach } from './search'
+import { PAGING } from './tables/paging'
+
+failEach(PAGING)

@@ -1,0 +1,4 @@
+import { failEach } from './search'
+import { SLABS } from './tables/slabs'
+
+failEach(SLABS)

@@ -1,0 +1,4 @@
+import { failEach } from './search'
+import { VMALLOC } from './tables/vmalloc'
+
+failEach(VMALLOC)
