@@ -36,6 +36,32 @@ describe('layouts', () => {
     expect(hex(layout, layout.directMapStart)).toBe(directMap)
   })
 
+  it('have names', () => {
+    const all = [LAYOUT_FLAT, ...bits64, layoutI386({ memory: GiB })]
+    expect(all.map((layout) => layout.name)).toEqual([
+      'flat',
+      'x86_64',
+      'riscv-sv39',
+      'riscv-sv48',
+      'arm64',
+      'arm64-39',
+      'i386',
+    ])
+    expect(layoutI386({ memory: GiB, pae: true }).name).toBe('i386-pae')
+  })
+
+  it('know where the image and the fixmap of x86_64 are', () => {
+    const { image, fixmap } = LAYOUT_X86_64
+    expect(image).toEqual({ start: 0xffff80000000, end: 0xffffa0000000 })
+    expect(fixmap).toEqual({ top: 0xffffff7ff000, slots: 1024 })
+  })
+
+  it('print addresses of the lower half without a sign extension', () => {
+    expect(fullAddress(LAYOUT_X86_64, 0x7fffffffffff)).toBe(0x7fffffffffffn)
+    expect(fullAddress(LAYOUT_X86_64, 0x800000000000)).toBe(0xffff800000000000n)
+    expect(fullAddress(LAYOUT_SV39, 0x3fffffffff)).toBe(0x3fffffffffn)
+  })
+
   it.each([
     [LAYOUT_X86_64, 34359738367],
     [LAYOUT_SV39, 67108864],
@@ -181,6 +207,8 @@ describe('layoutI386', () => {
 
   it('refuses what cannot be', () => {
     const good = { memory: GiB }
+    // 16 MiB stay in the direct map, and 8 MiB in front of the window.
+    const windowMost = 0xff3fe000 - 0xc0000000 - 24 * MiB
     const wrong = [
       { memory: 16 * MiB - 1 },
       { memory: 4 * GiB + 1 },
@@ -190,11 +218,13 @@ describe('layoutI386', () => {
       { ...good, nrCpus: 65 },
       { ...good, vmalloc: 4096 },
       { ...good, vmalloc: GiB },
+      { ...good, vmalloc: windowMost + 4096 },
       { ...good, vmalloc: 64 * MiB + 1 },
       { ...good, vmalloc: '128M' as never },
     ]
     for (const options of wrong) expect(() => layoutI386(options)).toThrow(InvalidArgument)
     expect(layoutI386({ memory: 64 * GiB, pae: true }).maxLowPfn).toBe(0x377fe)
+    expect(layoutI386({ ...good, vmalloc: windowMost }).highMemory).toBe(0xc0000000 + 16 * MiB)
   })
 })
 
@@ -252,7 +282,21 @@ describe('shiftLayout', () => {
     }
     expect(shiftLayout(LAYOUT_X86_64, { vmemmap: 19 * 1024 }).vmemmap).toBe(0xfffffd0000000000n)
     expect(shiftLayout(LAYOUT_X86_64, { vmalloc: 1024 }).vmallocEnd).toBe(0xe9ffffffffff)
-    expect(() => shiftLayout(LAYOUT_SV39, {})).toThrow('one of x86_64')
+    for (const layout of [LAYOUT_SV39, LAYOUT_SV48, LAYOUT_ARM64, LAYOUT_FLAT]) {
+      expect(() => shiftLayout(layout, {})).toThrow('one of x86_64')
+    }
     expect(() => shiftLayout(LAYOUT_SV48, { vmalloc: 1 })).toThrow(InvalidArgument)
+  })
+
+  it('keeps the direct map in front of the window, and the window in front of the records', () => {
+    const gap = (LAYOUT_X86_64.vmallocStart - LAYOUT_X86_64.directMapStart) / GiB
+    const last = shiftLayout(LAYOUT_X86_64, { directMap: gap - 1 })
+    expect(last.vmallocStart - last.directMapStart).toBe(GiB)
+    expect(() => shiftLayout(LAYOUT_X86_64, { directMap: gap })).toThrow(InvalidArgument)
+    // A layout whose window ends at a whole GiB: it may end below the records, not where they begin.
+    const even = { ...LAYOUT_X86_64, vmallocEnd: LAYOUT_X86_64.vmallocEnd + 1 }
+    const room = (0xea0000000000 - even.vmallocEnd) / GiB
+    expect(shiftLayout(even, { vmalloc: room - 1 }).vmallocEnd).toBe(0xea0000000000 - GiB)
+    expect(() => shiftLayout(even, { vmalloc: room })).toThrow(InvalidArgument)
   })
 })

@@ -20,6 +20,18 @@ describe('random numbers', () => {
     expect(seen.size).toBeGreaterThan(4990)
   })
 
+  // The states of saved machines hold such numbers: what comes after a word must not change.
+  it('are these, from seed 1', () => {
+    const words = stream(1)
+    const state = words[0]! >>> 0
+    const numbers = [nextRandom(words, 0), nextRandom(words, 0), nextRandom(words, 0)]
+    expect({ state, numbers }).toEqual({
+      state: 2527132011,
+      numbers: [2339934983, 518083216, 1998734851],
+    })
+    expect((words[0]! - state) | 0).toBe((3 * 0x9e3779b9) | 0)
+  })
+
   it('go on from a saved state, wherever it lies', () => {
     const words = new Int32Array(8)
     seedRandom(words, 5, 1)
