@@ -7,7 +7,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { measureBoots } from './boot'
+import { measureScale } from './boot'
 import { type Kmem, loadKmem } from './kmem'
 import { type Case, type Figures, FULL, figuresOf, QUICK, warmCopies } from './measure'
 import { idleState, measureMemory } from './memory'
@@ -60,15 +60,31 @@ async function pageSections(): Promise<readonly string[]> {
 }
 
 async function pageCosts(kmem: Kmem): Promise<readonly string[]> {
-  const boots = await measureBoots(kmem, effort)
-  const rows = boots.map(([size, ms]) => [size, ms.toFixed(2)])
+  const rows = measureScale().map(([size, { boot, bootMiB, pairNs, save, bytes, restore }]) => [
+    size,
+    boot.toFixed(1),
+    bootMiB.toFixed(1),
+    show(pairNs),
+    count(Math.round(bytes / 1024)),
+    save.toFixed(1),
+    restore.toFixed(1),
+  ])
+  const columns = [
+    'RAM',
+    'boot, ms',
+    'boot, MiB',
+    'pair, ns',
+    'file, KiB',
+    'save, ms',
+    'restore, ms',
+  ]
   const rates = measureReplays(kmem).map(({ trace, events, seconds }) => [
     trace,
     count(events),
     count(Math.round(events / seconds)),
   ])
   return [
-    `## ms to boot, without content\n\n${table(['RAM', 'ms'], rows)}`,
+    `## Machines without content\n\n${table(columns, rows)}`,
     `## Replay\n\n${table(['trace', 'events', 'events per second'], rates)}`,
     await tracing(kmem),
   ]

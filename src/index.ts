@@ -449,6 +449,7 @@ export {
 export type { SectionName } from './snapshot/format'
 export type { Listing } from './snapshot/listing'
 export { machineHash } from './snapshot/machineHash'
+export type { PageParts, SnapshotParts } from './snapshot/parts'
 export { type RestoreOptions, restoreSnapshot } from './snapshot/restoreSnapshot'
 export { type SnapshotOptions, saveSnapshot } from './snapshot/saveSnapshot'
 export type { ShapeRange } from './snapshot/shape'

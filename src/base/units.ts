@@ -34,6 +34,11 @@ export type VirtAddr = number & { readonly __unit: 'VirtAddr' }
 /** One more than the largest physical address. */
 export const PHYS_ADDR_LIMIT = 4503599627370496
 
+/** `value`, or the bound that it is beyond. */
+export function clamp(value: number, low: number, high: number): number {
+  return Math.max(low, Math.min(value, high))
+}
+
 /** Brands a number as a page frame number. The callee still validates it. */
 export function toPfn(pfn: number): Pfn {
   return pfn as Pfn

@@ -35,8 +35,9 @@ const NOMAP = 4
 export function memoryFrames(boot: BootMemory): { start: number; end: number; node: number }[] {
   const frames: { start: number; end: number; node: number }[] = []
   for (const range of boot.memory) {
-    const run = wholeFrames(range.base, range.base + range.size)
-    if (run.start < run.end) frames.push({ ...run, node: range.node ?? 0 })
+    const start = Math.ceil(range.base / PAGE_SIZE)
+    const end = Math.floor((range.base + range.size) / PAGE_SIZE)
+    if (start < end) frames.push({ start, end, node: range.node ?? 0 })
   }
   return frames
 }
@@ -44,20 +45,15 @@ export function memoryFrames(boot: BootMemory): { start: number; end: number; no
 /** The whole frames that are memory and not reserved, ascending: what is handed over. */
 export function freeFrames(boot: BootMemory): FrameRun[] {
   const runs: FrameRun[] = []
-  let r = 0
   for (const range of boot.memory) {
     if (((range.flags ?? 0) & NOMAP) !== 0) continue
     const end = range.base + range.size
     let at = range.base
-    while (r > 0 && rangeEnd(boot.reserved[r - 1]) > at) r--
-    while (at < end) {
-      while (r < boot.reserved.length && rangeEnd(boot.reserved[r]) <= at) r++
-      const taken = boot.reserved[r]
-      const stop = taken === undefined ? end : Math.min(end, Math.max(at, taken.base))
-      const run = wholeFrames(at, stop)
-      if (run.start < run.end) runs.push(run)
-      at = taken === undefined ? end : Math.max(stop, rangeEnd(taken))
+    for (const taken of boot.reserved) {
+      addRun(runs, at, Math.min(end, taken.base))
+      at = Math.max(at, taken.base + taken.size)
     }
+    addRun(runs, at, end)
   }
   return runs
 }
@@ -69,14 +65,13 @@ export function reservedFrames(boot: BootMemory): FrameRun[] {
   )
   return reserved.map((range) => ({
     start: Math.floor(range.base / PAGE_SIZE),
-    end: Math.ceil(rangeEnd(range) / PAGE_SIZE),
+    end: Math.ceil((range.base + range.size) / PAGE_SIZE),
   }))
 }
 
-function wholeFrames(from: number, to: number): FrameRun {
-  return { start: Math.ceil(from / PAGE_SIZE), end: Math.floor(to / PAGE_SIZE) }
-}
-
-function rangeEnd(range: BootRange | undefined): number {
-  return range === undefined ? 0 : range.base + range.size
+/** Adds the whole frames of bytes [from, to), if there are any. */
+function addRun(runs: FrameRun[], from: number, to: number): void {
+  const start = Math.ceil(from / PAGE_SIZE)
+  const end = Math.floor(to / PAGE_SIZE)
+  if (start < end) runs.push({ start, end })
 }

@@ -1,6 +1,6 @@
 /** Free ranges of a memblock in both directions, and the search for space in them. */
 
-import { NUMA_NO_NODE } from '../base/units'
+import { clamp, NUMA_NO_NODE } from '../base/units'
 import {
   type AddressRange,
   MEMBLOCK_DRIVER_MANAGED,
@@ -130,8 +130,4 @@ function gapStart(reserved: readonly MemblockRegion[], gap: number): number {
 function gapEnd(reserved: readonly MemblockRegion[], gap: number): number {
   const above = reserved[gap]
   return above === undefined ? PHYS_ADDR_MAX : above.base
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.min(Math.max(value, low), high)
 }

@@ -1,7 +1,7 @@
 /** Working on a state that exists. */
 
-import { hashWords, stateView } from '../state/checkState'
-import { HEADER_WORDS_USED } from '../state/schema'
+import { writtenParts } from '../page/freshBlocks'
+import { hashParts, stateView } from '../state/checkState'
 import { BuddyAllocator } from './buddyAllocator'
 import { type CommonOptions, newContext, type RamSource } from './options'
 
@@ -17,7 +17,8 @@ export function attachState(
   return new BuddyAllocator(newContext(stateView(state), options, options.ram))
 }
 
-/** A hash of the whole state: equal states hash equal. Cost: every word. */
+/** A hash of the whole state: equal states hash equal. Cost: every word, but for memory that was never used. */
 export function stateHash(pages: BuddyAllocator): number {
-  return hashWords(pages.context.words, pages.context.words[HEADER_WORDS_USED]!)
+  const { words } = pages.context
+  return hashParts(words, writtenParts(words))
 }

@@ -17,7 +17,7 @@ export function checkRequest(c: BuddyContext, gfp: number, order: number): boole
   if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
     throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
   }
-  if (order >>> 0 !== order) throw new InvalidArgument('order', order, 'an integer from 0 to 10')
+  if (order >>> 0 !== order) checkOrder(order)
   if (order < MAX_ORDER) return true
   if ((gfp & __GFP_NOWARN) === 0) warnOnce(c, WARN_ORDER)
   return false

@@ -10,6 +10,7 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, NUMA_NO_NODE, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
+import { touchFresh } from '../page/freshBlocks'
 import { blockHead, compoundHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_MOVABLE } from '../page/migratetype'
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../page/pageFlags'
@@ -108,6 +109,7 @@ function allocContig(c: BuddyContext, start: number, end: number, type: number):
   const zone = zoneAt(c, start)
   const first = start & -PAGEBLOCK_PAGES
   const last = (end - 1) & -PAGEBLOCK_PAGES
+  touchFresh(c.words, start, end)
   if (!isolateRange(c, zone, first, last, type)) return EBUSY
   drainAll(c, zone)
   const outer = outerStart(c, start)

@@ -12,6 +12,7 @@
 
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
 import { ALLOC_CMA, ALLOC_KSWAPD, ALLOC_NOFRAGMENT } from '../page/allocFlags'
+import { leaveRun } from '../page/freshBlocks'
 import { recordPfn } from '../page/memmap'
 import {
   MIGRATE_CMA,
@@ -39,7 +40,6 @@ import type { BuddyContext } from './context'
 import {
   blockType,
   countMovablePages,
-  freeBlockOrder,
   freeList,
   moveFreePages,
   moveToTail,
@@ -94,34 +94,18 @@ function stealFallback(
 ): boolean {
   const minOrder =
     order < PAGEBLOCK_ORDER && (allocFlags & ALLOC_NOFRAGMENT) !== 0 ? PAGEBLOCK_ORDER : order
-  for (let current = MAX_ORDER - 1; current >= minOrder; current--) {
-    const from = fallbackType(c, zone, current, type)
-    if (from < 0) continue
-    const whole = mayStealWhole(c, current, type)
-    if (!whole && type === MIGRATE_MOVABLE && current > order) {
-      return stealSmallest(c, zone, order, type, allocFlags)
-    }
-    stealBlock(c, zone, order, current, type, from, whole, allocFlags)
-    return true
+  let current = MAX_ORDER - 1
+  while (fallbackType(c, zone, current, type) < 0) {
+    current -= 1
+    if (current < minOrder) return false
   }
-  return false
-}
-
-/** A MOVABLE request that would leave the pageblock to its owner takes the smallest block instead. */
-function stealSmallest(
-  c: BuddyContext,
-  zone: number,
-  order: number,
-  type: number,
-  allocFlags: number,
-): boolean {
-  for (let current = order; current < MAX_ORDER; current++) {
-    const from = fallbackType(c, zone, current, type)
-    if (from < 0) continue
-    stealBlock(c, zone, order, current, type, from, mayStealWhole(c, current, type), allocFlags)
-    return true
+  // A MOVABLE request that would leave the pageblock to its owner takes the smallest block instead.
+  if (!mayStealWhole(c, current, type)) {
+    current = order
+    while (fallbackType(c, zone, current, type) < 0) current += 1
   }
-  return false
+  stealBlock(c, zone, order, current, type, allocFlags)
+  return true
 }
 
 /** The type to steal a block of `order` from, or -1. */
@@ -136,23 +120,25 @@ function fallbackType(c: BuddyContext, zone: number, order: number, type: number
   return words[secondHead] !== secondHead ? second : -1
 }
 
-/** True when stealing a block of `order` may claim its whole pageblock for `type`. */
+/** True when stealing a block of `order` may claim its whole pageblock for `type`: always, but for small ones and MOVABLE. */
 function mayStealWhole(c: BuddyContext, order: number, type: number): boolean {
   return order >= STEAL_ORDER || type !== MIGRATE_MOVABLE || c.words[HEADER_MOBILITY_DISABLED] !== 0
 }
 
+/** Makes the first block of order `current` that `type` may steal, and more of its pageblock where that pays, one of `type`. */
 function stealBlock(
   c: BuddyContext,
   zone: number,
   order: number,
   current: number,
   type: number,
-  from: number,
-  whole: boolean,
   allocFlags: number,
 ): void {
-  const pfn = recordPfn(c.words[freeList(zone, current, from)]!)
-  claim(c, zone, pfn, type, whole, allocFlags)
+  const from = fallbackType(c, zone, current, type)
+  const record = c.words[freeList(zone, current, from)]!
+  const pfn = recordPfn(record)
+  if (current === MAX_ORDER - 1) leaveRun(c.words, record)
+  claim(c, zone, pfn, current, type, allocFlags)
   if (c.tracing) c.trace.extfrag(pfn, order, current, type, from, blockType(c, pfn) === type)
 }
 
@@ -161,42 +147,45 @@ function claim(
   c: BuddyContext,
   zone: number,
   pfn: number,
+  order: number,
   type: number,
-  whole: boolean,
   allocFlags: number,
 ): void {
-  const order = freeBlockOrder(c, pfn)
   const old = blockType(c, pfn)
-  if (old === MIGRATE_HIGHATOMIC) {
-    moveToTail(c, zone, pfn, order, type)
-    return
-  }
-  if (order >= PAGEBLOCK_ORDER) {
-    for (let block = pfn; block < pfn + (1 << order); block += PAGEBLOCK_PAGES) {
-      setPageblockType(c, block, type)
+  if (old !== MIGRATE_HIGHATOMIC) {
+    if (order >= PAGEBLOCK_ORDER) {
+      for (let block = pfn; block < pfn + (1 << order); block += PAGEBLOCK_PAGES) {
+        setPageblockType(c, block, type)
+      }
+    } else {
+      if (boostWatermark(c, zone) && (allocFlags & ALLOC_KSWAPD) !== 0) {
+        c.words[zone + ZONE_FLAGS]! |= ZONE_BOOSTED_WATERMARK
+      }
+      if (mayStealWhole(c, order, type) && claimPageblock(c, zone, pfn, type, old)) return
     }
-    moveToTail(c, zone, pfn, order, type)
-    return
   }
-  if (boostWatermark(c, zone) && (allocFlags & ALLOC_KSWAPD) !== 0) {
-    c.words[zone + ZONE_FLAGS]! |= ZONE_BOOSTED_WATERMARK
-  }
-  if (!whole) {
-    moveToTail(c, zone, pfn, order, type)
-    return
-  }
+  moveToTail(c, zone, pfn, order, type)
+}
+
+/**
+ * Moves all free blocks of the pageblock of `pfn` to `type`, and the pageblock with them when most of it goes with that
+ * type. False when nothing could be moved.
+ */
+function claimPageblock(
+  c: BuddyContext,
+  zone: number,
+  pfn: number,
+  type: number,
+  old: number,
+): boolean {
   const movable = countMovablePages(c, pfn)
   const free = moveFreePages(c, zone, pfn, type)
-  if (free === 0) {
-    moveToTail(c, zone, pfn, order, type)
-    return
-  }
   let alike = 0
   if (type === MIGRATE_MOVABLE) alike = movable
   else if (old === MIGRATE_MOVABLE) alike = PAGEBLOCK_PAGES - (free + movable)
-  if (free + alike >= PAGEBLOCK_PAGES / 2 || c.words[HEADER_MOBILITY_DISABLED] !== 0) {
-    setPageblockType(c, pfn, type)
-  }
+  const most = free + alike >= PAGEBLOCK_PAGES / 2 || c.words[HEADER_MOBILITY_DISABLED] !== 0
+  if (free > 0 && most) setPageblockType(c, pfn, type)
+  return free > 0
 }
 
 /**

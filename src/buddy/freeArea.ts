@@ -17,6 +17,7 @@
  */
 
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { leaveRun } from '../page/freshBlocks'
 import { flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_PCPTYPES } from '../page/migratetype'
 import { PG_LRU } from '../page/pageFlags'
@@ -65,6 +66,7 @@ export function takeSmallest(c: BuddyContext, zone: number, order: number, type:
   for (let current = order; current < MAX_ORDER; current++, head += ZONE_LISTS_PER_ORDER) {
     const record = words[head]!
     if (record === head) continue
+    if (current === MAX_ORDER - 1) leaveRun(words, record)
     listRemove(words, record)
     words[zone + ZONE_NR_FREE + current]! -= 1
     while (current > order) {

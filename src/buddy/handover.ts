@@ -4,7 +4,7 @@
  * Source: spec/page-allocator.md §1.5, §1.7.
  */
 
-import { MAX_ORDER } from '../base/units'
+import { MAX_ORDER, MAX_ORDER_PAGES, PAGEBLOCK_ORDER } from '../base/units'
 import {
   type BootMemory,
   type FrameRun,
@@ -12,10 +12,11 @@ import {
   memoryFrames,
   reservedFrames,
 } from '../boot/bootMemory'
+import { appendFresh } from '../page/freshBlocks'
 import { __GFP_BITS_MASK, __GFP_ZERO, GFP_BOOT_MASK, GFP_KERNEL } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
-import { addEvent } from '../state/counters'
+import { addEvent, addFreePages } from '../state/counters'
 import {
   HEADER_GFP_ALLOWED,
   HEADER_TOTAL_RAM,
@@ -23,6 +24,7 @@ import {
   PAGE_REFS,
   PCP_PGFREE,
   ZONE_MANAGED,
+  ZONE_NR_FREE,
 } from '../state/schema'
 import { memoryPieces, sectionEnd } from '../zone/blocks'
 import { bootPcpLimits } from '../zone/pcpLimits'
@@ -96,15 +98,35 @@ export function handOver(c: BuddyContext, run: FrameRun): number {
   const words = c.words
   let pfn = run.start
   while (pfn < run.end) {
-    let order = pfn === 0 ? MAX_ORDER - 1 : Math.min(MAX_ORDER - 1, 31 - Math.clz32(pfn & -pfn))
+    // The largest that pfn is a multiple of.
+    const multiple = pfn | MAX_ORDER_PAGES
+    let order = 31 - Math.clz32(multiple & -multiple)
     while (pfn + (1 << order) > run.end) order -= 1
     const zone = zoneAt(c, pfn)
-    words[zone + ZONE_MANAGED]! += 1 << order
-    addEvent(words, currentPcp(c, zone) + PCP_PGFREE, 1 << order)
-    freeOnePage(c, zone, pfn, order, blockType(c, pfn), true)
-    pfn += 1 << order
+    const type = blockType(c, pfn)
+    freeOnePage(c, zone, pfn, order, type, true)
+    const end = order === MAX_ORDER - 1 ? handOverFresh(c, zone, pfn, run.end) : pfn + (1 << order)
+    words[zone + ZONE_MANAGED]! += end - pfn
+    addEvent(words, currentPcp(c, zone) + PCP_PGFREE, end - pfn)
+    pfn = end
   }
   return run.end - run.start
+}
+
+/** Hands over the blocks behind the one at `pfn`, as far as they are like it, without a write to their records. */
+function handOverFresh(c: BuddyContext, zone: number, pfn: number, memoryEnd: number): number {
+  const words = c.words
+  const first = c.blocks + (pfn >> PAGEBLOCK_ORDER)
+  const last = c.blocks + (memoryEnd >> PAGEBLOCK_ORDER)
+  const pageblock = words[first]!
+  let at = first
+  while (at < last && words[at] === pageblock) at += 1
+  const start = pfn + MAX_ORDER_PAGES
+  const end = Math.max(start, pfn + ((at - first) >> 1) * MAX_ORDER_PAGES)
+  appendFresh(words, start, end)
+  words[zone + ZONE_NR_FREE + MAX_ORDER - 1]! += (end - start) / MAX_ORDER_PAGES
+  addFreePages(words, zone, currentPcp(c, zone), end - start, false)
+  return end
 }
 
 /** Pages of zone 0 below 16 MiB that are memory but not free. */

@@ -6,7 +6,7 @@
  */
 
 import { checkInteger } from '../base/errors'
-import { PAGE_SIZE } from '../base/units'
+import { clamp, PAGE_SIZE } from '../base/units'
 import { pageRecord } from '../page/memmap'
 import {
   HEADER_HIGHMEM,
@@ -45,7 +45,7 @@ export function addMemory(c: BuddyContext, base: number, size: number, node: num
   const last = ranges[ranges.length - 1]
   const oldEnd = last?.end ?? 0
   checkInteger('first frame of added memory', start, oldEnd, c.maxPfn)
-  if (last !== undefined && oldEnd === start && last.node === node) last.end = end
+  if (last?.end === start && last.node === node) last.end = end
   else ranges.push({ start, end, node })
 
   const limits = words.subarray(HEADER_ZONE_LIMITS, HEADER_ZONE_LIMITS + 3)
@@ -54,11 +54,15 @@ export function addMemory(c: BuddyContext, base: number, size: number, node: num
     nodes: c.nrNodes,
     limits: { highmem: words[HEADER_HIGHMEM] === 1, limits: Array.from(limits) },
     // Movable zones stay where they start.
-    movable: (_ranges, nodes) => Array.from({ length: nodes }, (_, i) => movableStart(words, i)),
+    movable: (_ranges, nodes) =>
+      Array.from({ length: nodes }, (_, i) => words[nodeRecord(words, i) + NODE_MOVABLE_PFN]!),
   })
   writeSpans(words, spans, oldEnd)
-  reserveHole(c, oldEnd, sectionEnd(words, end))
-  words.fill(0, pageRecord(start), pageRecord(end))
+  // Frames of a hole that had a memory map before are reserved ones.
+  const before = clamp(sectionEnd(words, oldEnd), start, end)
+  words.fill(0, pageRecord(start), pageRecord(before))
+  reserveHole(c, oldEnd, start)
+  reserveHole(c, end, sectionEnd(words, end))
   words[HEADER_TOTAL_RAM]! += handOver(c, { start, end })
   buildZonelists(words, false)
   decideMobility(words)
@@ -74,8 +78,4 @@ function readRanges(words: Int32Array): { start: number; end: number; node: numb
       node: words[range + RANGE_NODE]!,
     }
   })
-}
-
-function movableStart(words: Int32Array, node: number): number {
-  return words[nodeRecord(words, node) + NODE_MOVABLE_PFN]!
 }

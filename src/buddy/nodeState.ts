@@ -1,7 +1,8 @@
 /** The state of a node's zones as plain data: everything that decides what the next call returns. */
 
 import { checkInteger } from '../base/errors'
-import { MAX_ORDER, PAGEBLOCK_PAGES } from '../base/units'
+import { MAX_ORDER, MAX_ORDER_PAGES, PAGEBLOCK_PAGES } from '../base/units'
+import { blocksAt } from '../page/freshBlocks'
 import { recordPfn } from '../page/memmap'
 import { MIGRATE_TYPES } from '../page/migratetype'
 import {
@@ -164,7 +165,9 @@ function listPfns(words: Int32Array, head: number): number[] {
     record !== head;
     record = words[record + PAGE_NEXT]!
   ) {
-    pfns.push(recordPfn(record))
+    const pfn = recordPfn(record)
+    const blocks = blocksAt(words, record)
+    for (let i = 0; i < blocks; i++) pfns.push(pfn + i * MAX_ORDER_PAGES)
   }
   return pfns
 }

@@ -6,7 +6,6 @@
 import { InvalidArgument } from '../base/errors'
 import type { Pfn } from '../base/units'
 import { ALLOC_NO_WATERMARKS } from '../page/allocFlags'
-import { __GFP_THISNODE } from '../page/gfp'
 import { pageRecord } from '../page/memmap'
 import { PG_SLAB } from '../page/pageFlags'
 import type { ByteRam, PageSource } from '../page/pageSource'
@@ -21,7 +20,8 @@ import {
   ZONE_NODE,
   ZONE_PRESENT,
 } from '../state/schema'
-import { nodeRecord, nrZones, ZONE_MOVABLE, zoneOfPfn, zoneRecord } from '../zone/zones'
+import { nodeRecord, ZONE_MOVABLE, zoneOfPfn, zoneRecord } from '../zone/zones'
+import { highestZone, zonelistFor } from './allocPages'
 import type { BuddyAllocator } from './buddyAllocator'
 import { reserveFlags } from './reserveAccess'
 
@@ -78,12 +78,9 @@ function makeSource(pages: BuddyAllocator): PageSource {
     mayUseReserve: (gfp) => reserveFlags(c, gfp) === ALLOC_NO_WATERMARKS,
     zonelistNodes(gfp, node) {
       const nodes: number[] = []
-      const only = (gfp & __GFP_THISNODE) !== 0 ? 1 : 0
-      const highest = (c.zoneTable >>> ((gfp & 0xf) << 1)) & 3
-      const list = c.zonelists + ((here(node) << 1) + only) * (nrZones(words) + 1)
-      for (let at = list; words[at] !== 0; at++) {
+      for (let at = zonelistFor(c, here(node), gfp); words[at] !== 0; at++) {
         const zone = words[at]!
-        if (words[zone + ZONE_INDEX]! <= highest) nodes.push(words[zone + ZONE_NODE]!)
+        if (words[zone + ZONE_INDEX]! <= highestZone(c, gfp)) nodes.push(words[zone + ZONE_NODE]!)
       }
       return nodes
     },

@@ -7,6 +7,7 @@
 
 import { checkInteger } from '../base/errors'
 import type { Pfn } from '../base/units'
+import { touchFresh } from '../page/freshBlocks'
 import { blockHead, pageRecord } from '../page/memmap'
 import { MIGRATE_CMA, MIGRATE_ISOLATE } from '../page/migratetype'
 import { addFreePages } from '../state/counters'
@@ -34,6 +35,7 @@ export function reservePages(pages: BuddyAllocator, pfn: Pfn, count = 1): boolea
  */
 function reserveRange(c: BuddyContext, start: number, end: number): boolean {
   for (let page = start; page < end; page++) if (freeHead(c, page) < 0) return false
+  touchFresh(c.words, start, end)
   for (let page = start; page < end; page++) {
     let head = freeHead(c, page)
     if (freeBlockOrder(c, head) < 0) {

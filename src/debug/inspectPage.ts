@@ -2,6 +2,7 @@
 
 import { PAGE_SIZE } from '../base/units'
 import { frameSource } from '../buddy/frameSource'
+import { blockFlags, leadRecord } from '../page/freshBlocks'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATETYPE_NAMES } from '../page/migratetype'
 import { formatPageFlags, PG_RESERVED } from '../page/pageFlags'
@@ -9,7 +10,6 @@ import {
   HEADER_MAX_PFN,
   HEADER_WORDS,
   PAGE_BUDDY,
-  PAGE_FLAGS,
   PAGE_KERNEL_FLAGS,
   PAGE_NEXT,
   PAGE_PFMEMALLOC,
@@ -70,12 +70,12 @@ export function inspectPage(
   const head = blockHead(words, pfn)
   if (head < 0) return { ...page, state: 'unknown' }
   const record = pageRecord(head)
-  const word = words[record + PAGE_FLAGS]!
+  const word = blockFlags(words, head)
   const references = words[record + PAGE_REFS]!
   const flags = word & PAGE_KERNEL_FLAGS
   const block = { ...page, head, order: flagsOrder(word), flags, flagNames: formatPageFlags(flags) }
   if ((word & PAGE_BUDDY) !== 0) {
-    return { ...block, state: 'free', listType: freeListType(words, zone, record) }
+    return { ...block, state: 'free', listType: freeListType(words, zone, leadRecord(words, head)) }
   }
   if (references < 0) {
     const cpu = cpuOfList(words, zone, record)

@@ -74,6 +74,10 @@ export const INVARIANTS = {
   'PAGE-5':
     'A block in use has references and starts on a multiple of its size; only blocks of order 1 ' +
     'and more are compound, only those of order 0 reserved.',
+  'FRESH-1':
+    'A fresh block is two pageblocks of one zone and type, both marked, whose page records are all ' +
+    'zero. The block before it in memory is of the same zone and type, and fresh too or a free block ' +
+    'of order 10.',
 } as const
 
 /** Id of an invariant. */

@@ -7,6 +7,7 @@
  */
 
 import { PAGE_SIZE, type VirtAddr } from '../base/units'
+import { freshEnd } from '../page/freshBlocks'
 import { flagsOrder, pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import { formatName } from '../slab/cacheName'
@@ -99,6 +100,8 @@ function* walk(m: MachineParts, options: InspectOptions): Generator<LiveAllocati
     // A block may lie across the seam of two ranges.
     pfn = Math.max(pfn, words[range + RANGE_START]!)
     while (pfn < words[range + RANGE_END]!) {
+      pfn = freshEnd(words, pfn)
+      if (pfn >= words[range + RANGE_END]!) break
       const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
       const refs = words[pageRecord(pfn) + PAGE_REFS]!
       const heads = (flags & PAGE_BUDDY) !== 0 || refs !== 0

@@ -14,6 +14,7 @@ import type { Pfn } from '../base/units'
 import { BuddyAllocator } from '../buddy/buddyAllocator'
 import { checkFrame, checkRequest } from '../buddy/checks'
 import { type BuddyContext, listen } from '../buddy/context'
+import { freshEnd } from '../page/freshBlocks'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_REFS } from '../state/schema'
@@ -128,7 +129,7 @@ export class PageOwner {
   *records(): Generator<PageOwnerRecord> {
     const c = this.pages.context
     const { words } = c
-    for (let pfn = 0; pfn < c.maxPfn; ) {
+    for (let pfn = freshEnd(words, 0); pfn < c.maxPfn; ) {
       const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
       const heads = (flags & PAGE_BUDDY) !== 0 || words[pageRecord(pfn) + PAGE_REFS] !== 0
       const end = heads ? pfn + (1 << flagsOrder(flags)) : pfn + 1
@@ -143,7 +144,7 @@ export class PageOwner {
           }
         }
       }
-      pfn = end
+      pfn = freshEnd(words, end)
     }
   }
 
@@ -246,7 +247,7 @@ export class PageOwner {
   /** Notes the pages that are in use at the start; returns how many each zone has, by its record. */
   private findEarly(c: BuddyContext): Map<number, number> {
     const found = new Map<number, number>()
-    for (let pfn = 0; pfn < c.maxPfn; pfn++) {
+    for (let pfn = 0; pfn < c.maxPfn; pfn = freshEnd(c.words, pfn + 1)) {
       if (!isInUse(c, pfn)) continue
       const flags = c.words[pageRecord(pfn) + PAGE_FLAGS]!
       const end = pfn + (1 << flagsOrder(flags))

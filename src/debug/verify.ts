@@ -8,6 +8,7 @@
 
 import { HEADER_NR_NODES, NR_ZONES } from '../state/schema'
 import { type Violation, Violations } from './invariants'
+import { checkFresh } from './verifyFresh'
 import { checkHeader } from './verifyHeader'
 import { COUNTS_PER_ZONE, checkLists, nameLostBlocks } from './verifyLists'
 import { checkPages } from './verifyPages'
@@ -35,6 +36,7 @@ export function verifyState(words: Int32Array, options: VerifyOptions = {}): Vio
   const marked = new Int32Array(zones * COUNTS_PER_ZONE)
   checkZones(words, violations)
   checkLists(words, violations, listed)
+  checkFresh(words, violations)
   checkPages(words, violations, marked, options.unknownFrames === true)
   nameLostBlocks(words, violations, listed, marked)
   return violations.found

@@ -3,6 +3,7 @@
 import { MAX_ORDER } from '../base/units'
 import { freeList } from '../buddy/freeArea'
 import { pcpListIndex, pcpListOrder } from '../buddy/pcp'
+import { blocksAt } from '../page/freshBlocks'
 import { flagsOrder, pageRecord, recordPfn } from '../page/memmap'
 import {
   MIGRATE_CMA,
@@ -82,10 +83,10 @@ function checkFreeLists(
         whole = false
         break
       }
-      if (length > 0) checkFreeMembers(words, v, head, zone, order)
-      blocks += length
-      if (type !== MIGRATE_ISOLATE) free += length * 2 ** order
-      if (type === MIGRATE_CMA) cma += length * 2 ** order
+      const all = length > 0 ? length + checkFreeMembers(words, v, head, zone, order) : 0
+      blocks += all
+      if (type !== MIGRATE_ISOLATE) free += all * 2 ** order
+      if (type === MIGRATE_CMA) cma += all * 2 ** order
     }
     listed[number * COUNTS_PER_ZONE + order] = blocks
     const counted = words[zone + ZONE_NR_FREE + order]!
@@ -149,13 +150,15 @@ function checkLinks(words: Int32Array, v: Violations, head: number): number {
   return BROKEN
 }
 
+/** Checks the members of a free list. Returns the fresh blocks that follow them. */
 function checkFreeMembers(
   words: Int32Array,
   v: Violations,
   head: number,
   zone: number,
   order: number,
-): void {
+): number {
+  let fresh = 0
   const mark = PAGE_BUDDY | (order << PAGE_ORDER_SHIFT)
   const mask = PAGE_BUDDY | PAGE_ORDER_MASK
   const flagsAt = PAGE_FLAGS
@@ -168,7 +171,9 @@ function checkFreeMembers(
       const text = `${pfnText(recordPfn(record))}, not of that zone`
       v.report('ZONE-4', `${listText(words, head)} has ${text}`)
     }
+    fresh += blocksAt(words, record) - 1
   }
+  return fresh
 }
 
 /** Checks one CPU's lists of a zone. Returns the blocks on them, or BROKEN. */

@@ -1,7 +1,7 @@
 /** Scans every frame of memory once: blocks must tile it, each with the records that its state asks for. */
 
-import { MAX_ORDER, PAGEBLOCK_ORDER } from '../base/units'
-import { pageRecord, recordPfn } from '../page/memmap'
+import { MAX_ORDER, MAX_ORDER_PAGES, PAGEBLOCK_ORDER } from '../base/units'
+import { isFresh, pageRecord, recordPfn } from '../page/memmap'
 import { MIGRATE_ISOLATE } from '../page/migratetype'
 import { PG_HEAD, PG_RESERVED } from '../page/pageFlags'
 import {
@@ -111,6 +111,7 @@ function scanRun(
   const step = PAGE_WORDS
   const orders = MAX_ORDER
   const pageblockOrder = PAGEBLOCK_ORDER
+  const largest = MAX_ORDER_PAGES
   let pfn = start
   let zone = -1
   let zoneEnds = 0
@@ -126,6 +127,11 @@ function scanRun(
     if (pfn >= zoneEnds) {
       zone = zoneNumberAt(words, pfn)
       zoneEnds = isMixed(words, pfn) ? pfn + 1 : (pfn | ((1 << pageblockOrder) - 1)) + 1
+    }
+    if (flags === 0 && (pfn & (largest - 1)) === 0 && isFresh(words, pfn)) {
+      if (zone >= 0) marked[zone * (orders + 1) + orders - 1]! += 1
+      pfn += largest
+      continue
     }
     const order = (flags & orderMask) >>> orderShift
     const size = order < orders ? 1 << order : 1

@@ -3,6 +3,7 @@
 import { PAGEBLOCK_PAGES } from '../base/units'
 import { MIGRATE_HIGHATOMIC, MIGRATE_ISOLATE, MIGRATE_TYPES } from '../page/migratetype'
 import {
+  BLOCK_FRESH,
   BLOCK_MIXED,
   BLOCK_PRESENT,
   BLOCK_SKIP,
@@ -50,7 +51,7 @@ import { pfnText, type Violations, zoneText } from './invariants'
 /** Watermarks of a zone: min, low, high and promo. */
 const NR_WMARK = 4
 /** The bits of a pageblock's word below the zone number that mean something. */
-const BLOCK_BITS = BLOCK_TYPE_MASK | BLOCK_SKIP | BLOCK_MIXED | BLOCK_PRESENT
+const BLOCK_BITS = BLOCK_TYPE_MASK | BLOCK_SKIP | BLOCK_MIXED | BLOCK_PRESENT | BLOCK_FRESH
 
 /** Checks all zones, then all pageblocks. */
 export function checkZones(words: Int32Array, v: Violations): void {

@@ -10,8 +10,8 @@
  * - order: of the block that the page heads, free or in use; 0 elsewhere.
  * - pfmemalloc: 1 the block was allocated with ALLOC_NO_WATERMARKS.
  *
- * Example: 0x03800000 heads a free block of order 3. An all-zero record is a page inside a block
- * (or of memory never handed over): so untouched memory costs nothing.
+ * Example: 0x03800000 heads a free block of order 3. An all-zero record is a page inside a block, or of
+ * a fresh block (or of memory never handed over): so untouched memory costs nothing.
  *
  * PAGE-1: a page with the buddy mark has no other bit but its order, no references, and starts on a
  *         multiple of its block.
@@ -24,8 +24,10 @@
  *         and more are compound, only those of order 0 reserved.
  */
 
-import type { Pfn } from '../base/units'
+import { MAX_ORDER_PAGES, PAGEBLOCK_ORDER, type Pfn } from '../base/units'
 import {
+  BLOCK_FRESH,
+  HEADER_BLOCKS,
   HEADER_WORDS,
   PAGE_BUDDY,
   PAGE_FLAGS,
@@ -46,6 +48,14 @@ export function recordPfn(record: number): number {
   return (record - HEADER_WORDS) >> PAGE_WORDS_SHIFT
 }
 
+/**
+ * True for the frames of fresh blocks, whose records are not written (`freshBlocks.ts`). Also to be asked of the frame behind
+ * all memory: the word behind the pageblocks, the node of the first zone, is 0.
+ */
+export function isFresh(words: Int32Array, pfn: number): boolean {
+  return (words[words[HEADER_BLOCKS]! + (pfn >> PAGEBLOCK_ORDER)]! & BLOCK_FRESH) !== 0
+}
+
 /** Order of the block that the page heads. */
 export function flagsOrder(flags: number): number {
   return (flags & PAGE_ORDER_MASK) >>> PAGE_ORDER_SHIFT
@@ -63,7 +73,7 @@ export function blockHead(words: Int32Array, pfn: number): number {
     const heads = (flags & PAGE_BUDDY) !== 0 || words[record + PAGE_REFS] !== 0
     if (heads && head + (1 << flagsOrder(flags)) > pfn) return head
   }
-  return -1
+  return isFresh(words, pfn) ? pfn & -MAX_ORDER_PAGES : -1
 }
 
 /** The head of the compound page that holds `pfn`; `pfn` itself when it is in none. */

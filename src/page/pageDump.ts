@@ -2,6 +2,7 @@
 
 import type { Pfn } from '../base/units'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'
+import { blockFlags } from './freshBlocks'
 import { compoundHead, flagsOrder, pageRecord } from './memmap'
 import { formatPageFlags, PG_HEAD } from './pageFlags'
 
@@ -34,7 +35,7 @@ export function badPageReport(
 
 /** The dump of one page: identity, compound head, flags, and the words of its `struct page`. */
 function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
-  const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
+  const flags = blockFlags(words, pfn)
   const refs = words[pageRecord(pfn) + PAGE_REFS]!
   const lines = [
     `page:${pointer(pfn)} refcount:${refs} mapcount:${(flags & PAGE_BUDDY) !== 0 ? -128 : 0} ` +

@@ -9,6 +9,7 @@ import { KernelBug } from '../base/errors'
 import { MAX_ORDER, PAGE_SIZE } from '../base/units'
 import type { BuddyAllocator } from '../buddy/buddyAllocator'
 import { freeList } from '../buddy/freeArea'
+import { blocksAt } from '../page/freshBlocks'
 import { MIGRATE_TYPES, MIGRATETYPE_NAMES } from '../page/migratetype'
 import {
   HEADER_MAX_PFN,
@@ -189,10 +190,10 @@ function zoneLists(words: Int32Array, zone: number): ZoneLists {
 function listLength(words: Int32Array, head: number): number {
   let count = 0
   for (let at = words[head + PAGE_NEXT]!; at !== head; at = words[at + PAGE_NEXT]!) {
-    if (count === words[HEADER_MAX_PFN]!) {
+    if (count >= words[HEADER_MAX_PFN]!) {
       throw new KernelBug('LIST_LOOP', `the list at word ${head} does not end`)
     }
-    count += 1
+    count += blocksAt(words, at)
   }
   return count
 }

@@ -3,6 +3,7 @@
 import { KernelBug } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_PAGES } from '../base/units'
 import { freeList } from '../buddy/freeArea'
+import { blocksAt } from '../page/freshBlocks'
 import { flagsOrder, recordPfn } from '../page/memmap'
 import { MIGRATE_TYPES } from '../page/migratetype'
 import {
@@ -85,7 +86,7 @@ function countList(words: Int32Array, head: number, first: number, free: Int32Ar
     record = words[record + PAGE_NEXT]!
   ) {
     if (left-- === 0) throw new KernelBug('LIST_LOOP', `the list at word ${head} does not end`)
-    const size = 1 << flagsOrder(words[record + PAGE_FLAGS]!)
+    const size = blocksAt(words, record) << flagsOrder(words[record + PAGE_FLAGS]!)
     const block = Math.floor(recordPfn(record) / PAGEBLOCK_PAGES) - first
     for (let part = 0; part * PAGEBLOCK_PAGES < size; part++) {
       free[block + part]! += Math.min(size, PAGEBLOCK_PAGES)

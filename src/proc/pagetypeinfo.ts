@@ -3,6 +3,7 @@
 import { InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'
 import { freeList } from '../buddy/freeArea'
+import { blocksAt } from '../page/freshBlocks'
 import { MIGRATE_TYPES, MIGRATETYPE_NAMES } from '../page/migratetype'
 import { PAGE_NEXT, ZONE_NODE, ZONE_START } from '../state/schema'
 import { pageblockType } from '../zone/pageblock'
@@ -121,10 +122,10 @@ function listLength(words: Int32Array, head: number): number {
   let count = 0
   let record = words[head + PAGE_NEXT]!
   while (record !== head && count < LIST_LIMIT) {
-    count += 1
+    count += blocksAt(words, record)
     record = words[record + PAGE_NEXT]!
   }
-  return count
+  return Math.min(count, LIST_LIMIT)
 }
 
 /** Steps from the zone's first page, aligned or not: the kernel does, and so misses a last partial block. */

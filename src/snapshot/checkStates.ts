@@ -5,6 +5,7 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
+import { freshEnd } from '../page/freshBlocks'
 import { flagsOrder, pageRecord } from '../page/memmap'
 import { PAGE_FLAGS_CHECK_AT_FREE } from '../page/pageFlags'
 import { checkState } from '../state/checkState'
@@ -20,7 +21,6 @@ import {
   HEADER_NR_NODES,
   HEADER_NR_RANGES,
   HEADER_ONLINE_NODES,
-  HEADER_WORDS,
   HEADER_WORDS_USED,
   HEADER_ZONES,
   NR_PCP_LISTS,
@@ -59,12 +59,13 @@ import {
   VMAP_WORDS_USED,
 } from '../state/vmapSchema'
 import type { MachineParts } from '../vmalloc/machineParts'
+import type { SnapshotParts } from './parts'
 
 /** Orders of free lists. */
 const ORDERS = 11
 
 /** @throws InvalidArgument unless `words` is a state of the page allocator of this machine. */
-export function checkPages({ pages }: MachineParts, words: Int32Array): void {
+export function checkPages({ pages }: SnapshotParts, words: Int32Array): void {
   checkState(words)
   const own = pages.words
   checkColumns('pages', own, words, [
@@ -84,8 +85,9 @@ export function checkPages({ pages }: MachineParts, words: Int32Array): void {
     checkInteger(`node of CPU ${cpu} of the snapshot`, node, 0, nodes - 1)
   }
   for (let i = 0; i < nodes * NR_ZONES; i++) checkZone(own, words, i, cpus)
-  const end = HEADER_WORDS + words[HEADER_MAX_PFN]! * 4
-  for (let record = HEADER_WORDS; record < end; record += 4) {
+  const frames = words[HEADER_MAX_PFN]!
+  for (let pfn = freshEnd(words, 0); pfn < frames; pfn = freshEnd(words, pfn + 1)) {
+    const record = pageRecord(pfn)
     const free = (words[record + PAGE_FLAGS]! & PAGE_BUDDY) !== 0 || words[record + PAGE_REFS]! < 0
     if (free) checkLinks(words, record)
   }

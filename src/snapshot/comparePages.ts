@@ -1,9 +1,11 @@
 /** What changed between two states of the page allocator: which blocks are in use. */
 
-import { PAGE_SIZE, type Pfn } from '../base/units'
+import { PAGE_SIZE, PAGEBLOCK_PAGES, type Pfn } from '../base/units'
 import { flagsOrder } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
 import {
+  BLOCK_FRESH,
+  HEADER_BLOCKS,
   HEADER_WORDS,
   PAGE_BUDDY,
   PAGE_FLAGS,
@@ -104,6 +106,10 @@ export function comparePages(
 export function countPages(words: WordReader, frames: number): { used: number; free: number } {
   let used = 0
   let free = 0
+  const blocks = words.at(HEADER_BLOCKS)
+  for (let i = 0; i < frames / PAGEBLOCK_PAGES; i++) {
+    if ((words.at(blocks + i) & BLOCK_FRESH) !== 0) free += PAGEBLOCK_PAGES
+  }
   for (let pfn = nextFrame(words, words, 0); pfn < frames; pfn = nextFrame(words, words, pfn + 1)) {
     const record = recordOf(pfn)
     const flags = words.at(record + PAGE_FLAGS)

@@ -1,11 +1,11 @@
 /** What changed between two moments of a machine. */
 
 import { checkInteger } from '../base/errors'
-import type { MachineParts } from '../vmalloc/machineParts'
 import { type AreaChanges, compareAreas } from './compareAreas'
 import { compareMemory, comparePages, type MemoryChanges, type PageChanges } from './comparePages'
 import { compareSlabs, type SlabChanges } from './compareSlabs'
 import { changeLines } from './compareText'
+import type { SnapshotParts } from './parts'
 import { COMPARED, checkShape } from './shape'
 import { sideOf } from './wordReader'
 
@@ -39,8 +39,8 @@ export interface SnapshotChanges {
  * @throws InvalidArgument for a snapshot that is damaged, and for different machines.
  */
 export function compareSnapshots(
-  before: Uint8Array | MachineParts,
-  after: Uint8Array | MachineParts,
+  before: Uint8Array | SnapshotParts,
+  after: Uint8Array | SnapshotParts,
   options: CompareOptions = {},
 ): SnapshotChanges {
   const { limit = 10 } = Object(options) as CompareOptions

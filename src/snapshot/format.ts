@@ -7,7 +7,7 @@
  * All integers are little endian, whatever the machine; nothing is aligned. The checksum, CRC-32, is of all bytes
  * before it. The header tells the shape of the machine, and each section's name, bytes and checksum:
  * `pages`, `slabs` and `space` are the states of the page allocator, the slab layer and the mapper, `ram` the bytes
- * of memory, if they are saved. A section is a list of *runs*, ascending and apart:
+ * of memory, if they are saved. A machine that is its page level alone has neither `slabs` nor `space`. A section is a list of *runs*, ascending and apart:
  *
  *     | start | count | content |        states: in words of 32 bits
  *      u32     u32                       ram:    in pages of 4096 bytes, counted through RAM in address order
@@ -29,7 +29,7 @@ export const MAX_HEADER_BYTES = 16777216
 
 /** Name of a section. */
 export type SectionName = 'pages' | 'slabs' | 'space' | 'ram'
-/** The sections in the order in which they come; the last may be left out. */
+/** The sections in the order in which they come. The last may be left out, and `slabs` and `space` together. */
 export const SECTION_NAMES: readonly SectionName[] = ['pages', 'slabs', 'space', 'ram']
 
 /** What the header says of a section. */

@@ -86,14 +86,15 @@ function parseRunning(given: Members): RunningState {
   return given as unknown as RunningState
 }
 
-function parseSections(given: unknown, { memory }: Shape): SectionHeader[] {
+function parseSections(given: unknown, { memory, slabWords }: Shape): SectionHeader[] {
   const entries = list('sections', given)
-  const most = SECTION_NAMES.length
-  integer('number of sections', entries.length, most - 1, most)
+  const alone = slabWords === 0
+  const names = SECTION_NAMES.filter((name) => !alone || name === 'pages' || name === 'ram')
+  integer('number of sections', entries.length, names.length - 1, names.length)
   const ramPages = memory.reduce((sum, [, size]) => sum + size / PAGE_SIZE, 0)
   return entries.map((entry, i) => {
     const { name, bytes, units, crc } = members('section', entry)
-    const expected = SECTION_NAMES[i]
+    const expected = names[i]
     if (expected === undefined || name !== expected) throw wrong('section', name, `${expected}`)
     const isRam = expected === 'ram'
     if (typeof crc !== 'string' || !/^[0-9a-f]{8}$/.test(crc)) {

@@ -2,25 +2,31 @@
 
 import { PAGE_SIZE } from '../base/units'
 import { switchCpu } from '../buddy/context'
+import { writtenParts } from '../page/freshBlocks'
 import type { Ctor } from '../slab/context'
 import { HEADER_CURRENT_CPU } from '../state/schema'
 import { SLAB_WORDS_USED } from '../state/slabSchema'
 import { VMAP_ROOT_PFN, VMAP_WORDS_USED } from '../state/vmapSchema'
 import type { MachineParts } from '../vmalloc/machineParts'
-import type { RunningState } from './format'
 import { frameOfPage, isZeroPage, ramBytes } from './machineView'
 import type { Snapshot } from './parseSnapshot'
+import type { SnapshotParts } from './parts'
 import type { Runs } from './runs'
 import type { ShapeRange } from './shape'
 
 /** All that a machine is to go on from. */
 export interface LoadedState {
   readonly pages: Int32Array
+  /** Null when the page level is all there is. */
+  readonly above: StateAbove | null
+  readonly snapshot: Snapshot
+}
+
+/** What lies above the page level. */
+export interface StateAbove {
   readonly slabs: Int32Array
   readonly space: Int32Array
-  readonly snapshot: Snapshot
   readonly ctors: readonly (readonly [id: number, ctor: Ctor])[]
-  readonly running: RunningState
 }
 
 /** The words of a section; those in no run are 0. */
@@ -35,39 +41,53 @@ export function expandWords({ view }: Snapshot, runs: Runs, length: number): Int
 }
 
 /** Makes a machine go on from a state. */
-export function loadState(m: MachineParts, state: LoadedState): void {
-  const c = m.pages.context
-  const slabs = m.slabs.context
-  const mapper = m.vm.context
-  replace(c.words, state.pages, state.pages.length)
-  replace(slabs.words, state.slabs, slabs.words[SLAB_WORDS_USED]!)
-  replace(mapper.space.words, state.space, mapper.space.words[VMAP_WORDS_USED]!)
-  slabs.ctors.clear()
-  for (const [id, ctor] of state.ctors) slabs.ctors.set(id, ctor)
-  slabs.caller = state.running.slabCaller
-  mapper.caller = state.running.mapperCaller
-  mapper.space.held = state.running.held
+export function loadState(m: SnapshotParts, state: LoadedState): void {
+  const { words } = m.pages
+  replace(words, writtenParts(words), state.pages, writtenParts(state.pages))
+  if (m.vm !== undefined && state.above !== null) loadAbove(m, state.above, state.snapshot)
   const { ram } = state.snapshot.runs
   if (ram !== null) replaceRam(m, state.snapshot, ram)
   takeOver(m)
 }
 
+function loadAbove(m: MachineParts, { slabs, space, ctors }: StateAbove, from: Snapshot): void {
+  const c = m.slabs.context
+  const mapper = m.vm.context
+  replace(c.words, [0, c.words[SLAB_WORDS_USED]!], slabs, [0, slabs.length])
+  const { words } = mapper.space
+  replace(words, [0, words[VMAP_WORDS_USED]!], space, [0, space.length])
+  c.ctors.clear()
+  for (const [id, ctor] of ctors) c.ctors.set(id, ctor)
+  const { running } = from.header
+  c.caller = running.slabCaller
+  mapper.caller = running.mapperCaller
+  mapper.space.held = running.held
+}
+
 /** Takes over what the states say now: which CPU runs, and which pages are page tables. */
-export function takeOver(m: MachineParts): void {
+export function takeOver(m: SnapshotParts): void {
   const c = m.pages.context
-  const { space, tables } = m.vm.context
   switchCpu(c, c.words[HEADER_CURRENT_CPU]!)
+  if (m.vm === undefined) return
+  const { space, tables } = m.vm.context
   tables.readopt(space.words[VMAP_ROOT_PFN]!, space.words[VMAP_ROOT_PFN + 1]!)
 }
 
-/** Words behind those in use are 0, so only those that were in use before are written. */
-function replace(words: Int32Array, by: Int32Array, usedBefore: number): void {
-  words.set(by)
-  if (usedBefore > by.length) words.fill(0, by.length, usedBefore)
+/** Writes the parts that hold something on one of the sides: so memory that was never used is not touched. */
+function replace(
+  words: Int32Array,
+  parts: readonly number[],
+  by: Int32Array,
+  partsBy: readonly number[],
+): void {
+  for (let i = 0; i < parts.length; i += 2) words.fill(0, parts[i], parts[i + 1])
+  for (let i = 0; i < partsBy.length; i += 2) {
+    words.set(by.subarray(partsBy[i], partsBy[i + 1]), partsBy[i])
+  }
 }
 
 /** Writes only pages that differ: untouched memory costs nothing, and pages that stay do not become dirty. */
-function replaceRam(m: MachineParts, { bytes, header }: Snapshot, runs: Runs): void {
+function replaceRam(m: SnapshotParts, { bytes, header }: Snapshot, runs: Runs): void {
   const { memory } = header.shape
   const ram = ramBytes(m)
   const { words } = m.ram
@@ -87,7 +107,7 @@ function replaceRam(m: MachineParts, { bytes, header }: Snapshot, runs: Runs): v
 }
 
 function clearPage(
-  m: MachineParts,
+  m: SnapshotParts,
   memory: readonly ShapeRange[],
   ram: Uint8Array,
   words: Int32Array,

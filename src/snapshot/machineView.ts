@@ -3,19 +3,23 @@
 import { InvalidArgument } from '../base/errors'
 import { PAGE_SIZE, type Pfn } from '../base/units'
 import type { MachineParts } from '../vmalloc/machineParts'
+import type { SnapshotParts } from './parts'
 import type { ShapeRange } from './shape'
 
 /** 32-bit words of a page. */
 const PAGE_WORDS = 1024
 
 /**
- * Checks that `m` is a machine, between two calls.
+ * Checks that `m` is a machine, or the page level of one, between two calls.
  * @throws InvalidArgument if not.
  */
-export function checkMachine(m: MachineParts): void {
+export function checkMachine(m: SnapshotParts): void {
   const { ram, pages, slabs, vm } = Object(m) as Partial<MachineParts>
   // Not by class: a program may have the library twice, as modules of both kinds.
-  const states = [pages?.context?.words, slabs?.context?.words, vm?.context?.space?.words]
+  const states: unknown[] = [pages?.context?.words]
+  if (slabs !== undefined || vm !== undefined) {
+    states.push(slabs?.context?.words, vm?.context?.space?.words)
+  }
   const whole =
     typeof ram?.zeroPages === 'function' && states.every((words) => words instanceof Int32Array)
   if (!whole) throw new InvalidArgument('machine', m, 'the parts of a machine: ram, pages, …')
@@ -32,7 +36,7 @@ export function isZeroPage(words: Int32Array, page: number): boolean {
 }
 
 /** All bytes of RAM, range after range; none without content. */
-export function ramBytes({ ram }: MachineParts): Uint8Array {
+export function ramBytes({ ram }: SnapshotParts): Uint8Array {
   const { buffer } = ram
   return buffer === null ? new Uint8Array(0) : new Uint8Array(buffer, 0, ram.size)
 }

@@ -5,20 +5,21 @@ import type { MachineParts } from '../vmalloc/machineParts'
 import { checkSlabState, constructorsFor } from './checkCaches'
 import { checkPages, checkSpace } from './checkStates'
 import type { SectionName } from './format'
-import { expandWords, type LoadedState, loadState } from './loadState'
+import { expandWords, type LoadedState, loadState, type StateAbove } from './loadState'
 import { checkMachine } from './machineView'
 import { parseSnapshot, type Snapshot } from './parseSnapshot'
+import type { SnapshotParts } from './parts'
 import { saveSnapshot } from './saveSnapshot'
 import { checkShape, machineShape } from './shape'
 
 /** How a machine is restored. */
-export interface RestoreOptions {
+export interface RestoreOptions<M extends SnapshotParts = MachineParts> {
   /**
    * Called with the restored machine; when it throws, the machine becomes what it was, and the error is thrown on.
    * To be sure of a file from somebody else: its checksums tell of accidents only, `verifyState` and the other checkers
    * of everything. Costs a snapshot of the machine as it is.
    */
-  readonly check?: (machine: MachineParts) => void
+  readonly check?: (machine: M) => void
 }
 
 /**
@@ -29,17 +30,19 @@ export interface RestoreOptions {
  * machine; `findCache` finds the others, and gives those their constructor that the machine does not know. Objects
  * on top, such as mempools, are no part of it; page tables of others are to be told by `readopt`.
  *
+ * A snapshot of the page level alone is for the page level of a machine alone, with or without content.
+ *
  * Cost: reads all of RAM, and writes what differs.
  * @throws InvalidArgument, with nothing changed, for a snapshot that is damaged, of another version or shape, or
  * without the bytes of RAM.
  */
-export function restoreSnapshot(
-  m: MachineParts,
+export function restoreSnapshot<M extends SnapshotParts>(
+  m: M,
   bytes: Uint8Array,
-  options: RestoreOptions = {},
+  options: RestoreOptions<M> = {},
 ): void {
   checkMachine(m)
-  const { check } = Object(options) as RestoreOptions
+  const { check } = Object(options) as RestoreOptions<M>
   if (check !== undefined && typeof check !== 'function') {
     throw new InvalidArgument('check', check, 'a function')
   }
@@ -48,10 +51,9 @@ export function restoreSnapshot(
     loadState(m, state)
     return
   }
-  const before = {
-    ...readState(m, parseSnapshot(saveSnapshot(m))),
-    ctors: [...m.slabs.context.ctors],
-  }
+  const saved = readState(m, parseSnapshot(saveSnapshot(m)))
+  const ctors = [...(m.slabs?.context.ctors ?? [])]
+  const before = saved.above === null ? saved : { ...saved, above: { ...saved.above, ctors } }
   loadState(m, state)
   try {
     check(m)
@@ -62,20 +64,23 @@ export function restoreSnapshot(
 }
 
 /** The state that a snapshot gives this machine, found to be right. */
-function readState(m: MachineParts, snapshot: Snapshot): LoadedState {
+function readState(m: SnapshotParts, snapshot: Snapshot): LoadedState {
   const { header, runs } = snapshot
   checkShape(machineShape(m), header.shape)
-  if (runs.ram === null) {
+  if (runs.ram === null && m.ram.hasContent) {
     throw new InvalidArgument('snapshot', 'without the bytes of RAM', 'one saved with content')
   }
   const pages = sectionWords(snapshot, 'pages', m.pages.words)
   checkPages(m, pages)
+  return { pages, above: m.vm === undefined ? null : readAbove(m, snapshot, pages), snapshot }
+}
+
+function readAbove(m: MachineParts, snapshot: Snapshot, pages: Int32Array): StateAbove {
   const slabs = sectionWords(snapshot, 'slabs', m.slabs.words)
   const caches = checkSlabState(m, slabs)
   const space = sectionWords(snapshot, 'space', m.vm.context.space.words)
   checkSpace(m, space, pages)
-  const ctors = constructorsFor(m.slabs.context, caches)
-  return { pages, slabs, space, snapshot, ctors, running: header.running }
+  return { slabs, space, ctors: constructorsFor(m.slabs.context, caches) }
 }
 
 /** The words of a section, no more than the machine has room for. */

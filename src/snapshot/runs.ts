@@ -18,17 +18,20 @@ export interface Runs {
   readonly offsets: number[]
 }
 
-/** The runs of the first `used` words. */
-export function wordRuns(words: Int32Array, used: number): Runs {
+/** The runs of the words in `parts`, pairs of a start and an end; all others are zero. */
+export function wordRuns(words: Int32Array, parts: readonly number[]): Runs {
   const runs: Runs = { starts: [], counts: [], offsets: [] }
-  for (let i = 0; i < used; i++) {
-    if (words[i] === 0) continue
-    const start = i
-    let last = i
-    for (i++; i < used && i - last <= SHORT_GAP + 1; i++) if (words[i] !== 0) last = i
-    runs.starts.push(start)
-    runs.counts.push(last + 1 - start)
-    i = last
+  for (let part = 0; part < parts.length; part += 2) {
+    const end = parts[part + 1] ?? 0
+    for (let i = parts[part] ?? 0; i < end; i++) {
+      if (words[i] === 0) continue
+      const start = i
+      let last = i
+      for (i++; i < end && i - last <= SHORT_GAP + 1; i++) if (words[i] !== 0) last = i
+      runs.starts.push(start)
+      runs.counts.push(last + 1 - start)
+      i = last
+    }
   }
   return runs
 }

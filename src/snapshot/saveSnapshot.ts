@@ -2,9 +2,8 @@
 
 import { InvalidArgument } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
-import { HEADER_WORDS_USED } from '../state/schema'
+import { writtenParts } from '../page/freshBlocks'
 import { VMAP_WORDS_USED } from '../state/vmapSchema'
-import type { MachineParts } from '../vmalloc/machineParts'
 import { crc32, hex8 } from './checksum'
 import {
   FORMAT_VERSION,
@@ -17,6 +16,7 @@ import {
   unitBytes,
 } from './format'
 import { checkMachine, ramBytes } from './machineView'
+import type { SnapshotParts } from './parts'
 import { pageRuns, type Runs, sectionBytes, wordRuns, writePageRuns, writeWordRuns } from './runs'
 import { schemaVersions } from './schemas'
 import { machineShape } from './shape'
@@ -40,12 +40,13 @@ interface Section {
 /**
  * Saves a machine between two calls: all three states and, unless told otherwise, the bytes of its RAM. What is zero
  * takes no room. Hooks, constructors and objects on top, such as mempools and address spaces, are not saved.
- * Cost: reads every word in use and all of RAM once.
+ * The page level can be saved alone, as `{ ram, pages }`.
+ * Cost: reads every word in use and all of RAM once; of memory that was never used, nothing.
  * @returns a file; the caller's. The same state always gives the same bytes.
  * @throws InvalidArgument for anything but a machine between two calls, and for a file larger than the engine
  * can allocate.
  */
-export function saveSnapshot(m: MachineParts, options: SnapshotOptions = {}): Uint8Array {
+export function saveSnapshot(m: SnapshotParts, options: SnapshotOptions = {}): Uint8Array {
   checkMachine(m)
   const { content = true } = Object(options) as SnapshotOptions
   if (typeof content !== 'boolean') {
@@ -70,27 +71,27 @@ export function saveSnapshot(m: MachineParts, options: SnapshotOptions = {}): Ui
   return file
 }
 
-function sectionsOf(m: MachineParts, content: boolean): Section[] {
+function sectionsOf(m: SnapshotParts, content: boolean): Section[] {
   const { ram, pages, slabs, vm } = m
-  const space = vm.context.space.words
-  const sections = [
-    wordSection('pages', pages.words, pages.words[HEADER_WORDS_USED]!),
-    wordSection('slabs', slabs.words, slabs.wordsUsed),
-    wordSection('space', space, space[VMAP_WORDS_USED]!),
-  ]
+  const sections = [wordSection('pages', pages.words, writtenParts(pages.words))]
+  if (slabs !== undefined) {
+    const space = vm.context.space.words
+    sections.push(wordSection('slabs', slabs.words, [0, slabs.wordsUsed]))
+    sections.push(wordSection('space', space, [0, space[VMAP_WORDS_USED]!]))
+  }
   if (!content) return sections
   const units = ram.size / PAGE_SIZE
   const { words } = ram
   return [...sections, { name: 'ram', units, runs: pageRuns(words, units), words }]
 }
 
-function wordSection(name: SectionName, words: Int32Array, used: number): Section {
-  return { name, units: used, runs: wordRuns(words, used), words }
+function wordSection(name: SectionName, words: Int32Array, parts: readonly number[]): Section {
+  return { name, units: parts[parts.length - 1] ?? 0, runs: wordRuns(words, parts), words }
 }
 
 /** The file up to its sections. Its length does not depend on the checksums. */
 function headBytes(
-  m: MachineParts,
+  m: SnapshotParts,
   sections: readonly Section[],
   sizes: readonly number[],
   checksums: readonly number[],
@@ -108,9 +109,9 @@ function headBytes(
     littleEndian: isLittleEndian(),
     shape: machineShape(m),
     running: {
-      held: m.vm.context.space.held,
-      mapperCaller: m.vm.context.caller,
-      slabCaller: m.slabs.context.caller,
+      held: m.vm?.context.space.held ?? false,
+      mapperCaller: m.vm?.context.caller ?? '',
+      slabCaller: m.slabs?.context.caller ?? '',
     },
     sections: told,
   }

@@ -7,6 +7,7 @@ import { InvalidArgument } from '../base/errors'
 import { isRam } from '../ram/memoryMap'
 import { HEADER_HIGHMEM, HEADER_MAX_RANGES } from '../state/schema'
 import type { MachineParts } from '../vmalloc/machineParts'
+import type { SnapshotParts } from './parts'
 
 /** A range of RAM: first byte, bytes, type, node. */
 export type ShapeRange = readonly [base: number, size: number, type: string, node: number]
@@ -44,12 +45,9 @@ export interface Shape {
 }
 
 /** The shape of a machine. */
-export function machineShape(m: MachineParts): Shape {
-  const { ram, pages, vm } = m
+export function machineShape(m: SnapshotParts): Shape {
+  const { ram, pages } = m
   const c = pages.context
-  const slabs = m.slabs.context
-  const { layout } = slabs
-  const mapper = vm.context
   return {
     memory: ram.ranges.filter(isRam).map((r) => [r.base, r.size, r.type, r.node] as const),
     frames: c.maxPfn,
@@ -57,6 +55,33 @@ export function machineShape(m: MachineParts): Shape {
     nodes: c.nrNodes,
     ranges: c.words[HEADER_MAX_RANGES]!,
     highmem: c.words[HEADER_HIGHMEM] === 1,
+    ...(m.vm === undefined ? NOTHING_ABOVE : shapeAbove(m)),
+  }
+}
+
+/** What is not the page level's. */
+type ShapeAbove = Omit<Shape, 'memory' | 'frames' | 'cpus' | 'nodes' | 'ranges' | 'highmem'>
+
+/** Of a machine that is its page level alone. */
+const NOTHING_ABOVE: ShapeAbove = {
+  layout: '',
+  addressBits: 32,
+  signHigh: 0,
+  directMap: 0,
+  vmalloc: [0, 0],
+  pageTables: '',
+  slabWords: 0,
+  spaceWords: 0,
+  slabs: [],
+  mapper: [],
+  areaCache: 0,
+}
+
+function shapeAbove(m: MachineParts): ShapeAbove {
+  const slabs = m.slabs.context
+  const { layout } = slabs
+  const mapper = m.vm.context
+  return {
     layout: layout.name,
     addressBits: layout.vaBits,
     signHigh: layout.signHigh,

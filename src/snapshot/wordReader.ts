@@ -1,13 +1,14 @@
 /** Reading states and RAM for comparisons: of a machine, or of a file without expanding it. */
 
-import { InvalidArgument } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
-import { HEADER_WORDS_USED } from '../state/schema'
+import { freshEnd } from '../page/freshBlocks'
+import { pageRecord, recordPfn } from '../page/memmap'
+import { HEADER_BLOCKS, HEADER_WORDS, HEADER_WORDS_USED } from '../state/schema'
 import { VMAP_WORDS_USED } from '../state/vmapSchema'
-import type { MachineParts } from '../vmalloc/machineParts'
 import type { SectionName } from './format'
 import { checkMachine, isZeroPage, ramBytes } from './machineView'
 import { parseSnapshot, type Snapshot } from './parseSnapshot'
+import type { SnapshotParts } from './parts'
 import type { Runs } from './runs'
 import { machineShape, type Shape } from './shape'
 
@@ -39,11 +40,14 @@ export interface Side {
   readonly ram: PageReader | null
 }
 
+/** The words of a state that there is not. */
+const NO_WORDS: WordReader = { length: 0, at: () => 0, next: () => Number.POSITIVE_INFINITY }
+
 /**
  * A machine, or a snapshot of one, to be read.
  * @throws InvalidArgument for anything else, and for a snapshot that is damaged.
  */
-export function sideOf(from: Uint8Array | MachineParts): Side {
+export function sideOf(from: Uint8Array | SnapshotParts): Side {
   return from instanceof Uint8Array ? fileSide(parseSnapshot(from)) : machineSide(from)
 }
 
@@ -53,8 +57,7 @@ export function fileSide(snapshot: Snapshot): Side {
   const reader = (name: SectionName) => {
     const units = header.sections.find((section) => section.name === name)?.units ?? 0
     const known = runs[name]
-    if (known === null) throw new InvalidArgument('snapshot', name, 'one with all states')
-    return fileWords(snapshot.view, known, units)
+    return known === null ? NO_WORDS : fileWords(snapshot.view, known, units)
   }
   return {
     shape: header.shape,
@@ -65,15 +68,15 @@ export function fileSide(snapshot: Snapshot): Side {
   }
 }
 
-function machineSide(m: MachineParts): Side {
+function machineSide(m: SnapshotParts): Side {
   checkMachine(m)
   const { pages, slabs, vm, ram } = m
-  const space = vm.context.space.words
+  const space = vm?.context.space.words
   return {
     shape: machineShape(m),
-    pages: machineWords(pages.words, pages.words[HEADER_WORDS_USED]!),
-    slabs: machineWords(slabs.words, slabs.wordsUsed),
-    space: machineWords(space, space[VMAP_WORDS_USED]!),
+    pages: pageLevelWords(pages.words),
+    slabs: slabs === undefined ? NO_WORDS : machineWords(slabs.words, slabs.wordsUsed),
+    space: space === undefined ? NO_WORDS : machineWords(space, space[VMAP_WORDS_USED]!),
     ram: ram.hasContent ? machinePages(m) : null,
   }
 }
@@ -86,7 +89,26 @@ function machineWords(words: Int32Array, length: number): WordReader {
   }
 }
 
-function machinePages(m: MachineParts): PageReader {
+/** As those of others, but for the records of fresh blocks: they are passed over. */
+function pageLevelWords(words: Int32Array): WordReader {
+  const reader = machineWords(words, words[HEADER_WORDS_USED]!)
+  const blocks = words[HEADER_BLOCKS]!
+  // The fresh blocks that were found last.
+  let [start, end] = [0, 0]
+  return {
+    ...reader,
+    next(place) {
+      if (place < HEADER_WORDS || place >= blocks) return reader.next(place)
+      if (place < start || place >= end) {
+        start = place
+        end = pageRecord(freshEnd(words, recordPfn(place)))
+      }
+      return Math.max(place, end)
+    },
+  }
+}
+
+function machinePages(m: SnapshotParts): PageReader {
   const { words, size } = m.ram
   const bytes = ramBytes(m)
   const count = size / PAGE_SIZE

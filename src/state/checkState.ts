@@ -65,9 +65,17 @@ export function checkState(words: Int32Array): void {
   })
 }
 
-/** A hash of the first `count` words (FNV-1a over words, 32 bits): equal states hash equal. */
+/** A hash of the first `count` words: equal states hash equal. */
 export function hashWords(words: Int32Array, count: number): number {
+  return hashParts(words, [0, count])
+}
+
+/** A hash of the words in `parts`, pairs of a start and an end (FNV-1a over words, 32 bits). */
+export function hashParts(words: Int32Array, parts: readonly number[]): number {
   let hash = 0x811c9dc5
-  for (let i = 0; i < count; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+  for (let part = 0; part < parts.length; part += 2) {
+    const end = parts[part + 1] ?? 0
+    for (let i = parts[part] ?? 0; i < end; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+  }
   return hash >>> 0
 }

@@ -22,7 +22,7 @@ import {
 /** `kmem` in ASCII, little endian. */
 export const MAGIC = 0x6d656d6b
 /** Changes whenever the schema does. */
-export const VERSION = 1
+export const VERSION = 2
 
 /** What decides the size of a state buffer. */
 export interface Geometry {
@@ -59,13 +59,11 @@ export function formatState(words: Int32Array, geometry: Geometry): void {
 /** The columns from HEADER_MAGIC to HEADER_RANGES, in the order of the schema. */
 export function stateHeader(geometry: Geometry): number[] {
   const { maxPfn, nodes, cpus } = geometry
-  const place = placeTables(geometry)
-  const tables = [place.blocks, place.zones, place.pcps, place.nodes, place.cpus]
-  tables.push(place.distances, place.zonelists, place.ranges)
-  return [MAGIC, VERSION, place.total, maxPfn, nodes, cpus, ...tables]
+  const { total, ...tables } = placeTables(geometry)
+  return [MAGIC, VERSION, total, maxPfn, nodes, cpus, ...Object.values(tables)]
 }
 
-/** Where the tables of a state start. */
+/** Where the tables of a state start, in the order of the schema, and where the last one ends. */
 export function placeTables(geometry: Geometry) {
   const blocks = HEADER_WORDS + geometry.maxPfn * PAGE_WORDS
   const zones = blocks + geometry.maxPfn / (1 << PAGEBLOCK_ORDER)

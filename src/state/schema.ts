@@ -135,6 +135,8 @@ export const BLOCK_SKIP = 0x8
 export const BLOCK_MIXED = 0x10
 /** The block lies in a section with memory. */
 export const BLOCK_PRESENT = 0x20
+/** Part of a free block of the largest order whose records were never written; see `page/freshBlocks.ts`. */
+export const BLOCK_FRESH = 0x40
 /** Place of the zone number. */
 export const BLOCK_ZONE_SHIFT = 8
 

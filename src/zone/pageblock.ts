@@ -3,10 +3,11 @@
  *
  * A pageblock's word:
  *
- *     15..8         5         4       3      2..0
- *     zone number   present   mixed   skip   migratetype
+ *     15..8         6       5         4       3      2..0
+ *     zone number   fresh   present   mixed   skip   migratetype
  *
  * - zone number: node × 4 + zone index of its pages; of its first page when mixed.
+ * - fresh: 1 the block is half of a free block of order 10 whose records were never written (`page/freshBlocks.ts`).
  * - present: 1 the block lies in a section with memory, so its pages have records that mean something.
  * - mixed: 1 its pages belong to several zones, so the memory ranges must be asked.
  * - skip: 1 compaction found nothing here.

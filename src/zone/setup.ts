@@ -73,9 +73,10 @@ export function setupZones(words: Int32Array, spans: Spans, topology: Topology):
 
   words[HEADER_HIGHMEM] = spans.limits.highmem ? 1 : 0
   words[HEADER_MOVABLE_ZONE] = spans.movableZone
-  spans.limits.limits.forEach((limit, index) => {
-    words[HEADER_ZONE_LIMITS + index] = Math.min(limit, 2 ** 30)
-  })
+  words.set(
+    spans.limits.limits.map((limit) => Math.min(limit, 2 ** 30)),
+    HEADER_ZONE_LIMITS,
+  )
   writeTunables(words, spans.limits.highmem)
   writeDistances(words, topology)
   for (let number = 0; number < nrZones(words); number++) {
@@ -151,9 +152,9 @@ function writeNode(words: Int32Array, spans: Spans, node: number): void {
       words[zone + ZONE_PRESENT] = zoneSpan.present
     })
   }
-  const online = words[record + NODE_SPANNED] !== 0 || words[record + NODE_NR_CPUS] !== 0
-  words[record + NODE_ONLINE] = online ? 1 : 0
-  words[HEADER_ONLINE_NODES]! += online ? 1 : 0
+  const online = words[record + NODE_SPANNED] || words[record + NODE_NR_CPUS] ? 1 : 0
+  words[record + NODE_ONLINE] = online
+  words[HEADER_ONLINE_NODES]! += online
 }
 
 function checkTopology(topology: Topology, cpus: number, used: number): void {

@@ -10,7 +10,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { MAX_ORDER_PAGES } from '../base/units'
+import { clamp, MAX_ORDER_PAGES } from '../base/units'
 import { NR_ZONES } from '../state/schema'
 import { ZONE_MOVABLE } from './zones'
 
@@ -118,10 +118,9 @@ export function computeSpans(input: SpanInput): Spans {
     usableStart = span.start
   })
   const movable = input.movable?.(ranges, nodes, usableStart) ?? []
-  const spans: NodeSpan[] = []
-  for (let node = 0; node < nodes; node++) {
-    spans.push(nodeSpan(ranges, node, possible, movable[node] ?? 0))
-  }
+  const spans = Array.from({ length: nodes }, (_, node) =>
+    nodeSpan(ranges, node, possible, movable[node] ?? 0),
+  )
   return { ranges, limits, possible, movableZone, nodes: spans }
 }
 
@@ -183,11 +182,7 @@ function checkLimits(profile: ZoneProfile): void {
   )
   const last = limits[NR_ZONES - 2]
   if (!ordered || limits.length !== NR_ZONES - 1 || last === undefined || last < 2 ** 28) {
-    const wanted = `${NR_ZONES - 1} ascending multiples of ${MAX_ORDER_PAGES}, the last Infinity`
+    const wanted = '3 ascending multiples of 1024, the last Infinity'
     throw new InvalidArgument('zone limits', String(limits), wanted)
   }
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.max(low, Math.min(value, high))
 }

@@ -10,7 +10,7 @@
  * WMARK-1: watermarks ascend from min over low and high to promo; no mark, boost or reserve is negative.
  */
 
-import { PAGEBLOCK_PAGES } from '../base/units'
+import { clamp, PAGEBLOCK_PAGES } from '../base/units'
 import {
   HEADER_LOWMEM_RATIO,
   HEADER_MIN_FREE_KBYTES,
@@ -199,8 +199,4 @@ function mulDiv(a: number, b: number, c: number): number {
   const upperRest = upper % c
   const lower = upperRest * 16384 + rest * (b & 16383)
   return whole + ((upper - upperRest) / c) * 16384 + Math.floor(lower / c)
-}
-
-function clamp(value: number, low: number, high: number): number {
-  return Math.max(low, Math.min(value, high))
 }

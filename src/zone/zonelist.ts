@@ -169,36 +169,32 @@ function policyZone(words: Int32Array): number {
 }
 
 function orderNodes(words: Int32Array, local: number, bootTime: boolean): number[] {
-  const nodes = words[HEADER_NR_NODES]!
-  const distances = words[HEADER_DISTANCES]! + local * nodes
+  const distances = words[HEADER_DISTANCES]! + local * words[HEADER_NR_NODES]!
   const order: number[] = []
-  const used = new Set<number>()
   let previous = local
-  for (let step = 0; step < nodes; step++) {
-    const next = step === 0 ? local : nearest(words, local, used, bootTime)
-    if (next < 0) break
+  for (let next = local; next >= 0; next = nearest(words, local, order, bootTime)) {
     // The first node of each further distance pays for it, so that equal nodes share the load.
     if (words[distances + next] !== words[distances + previous]) {
       words[nodeRecord(words, next) + NODE_LOAD]! += 1
     }
-    used.add(next)
     order.push(next)
     previous = next
   }
   return order
 }
 
+/** The nearest node with memory that is not among `used`; -1 when there is none. */
 function nearest(
   words: Int32Array,
   local: number,
-  used: ReadonlySet<number>,
+  used: readonly number[],
   bootTime: boolean,
 ): number {
   const nodes = words[HEADER_NR_NODES]!
   let best = -1
   let bestCost = Infinity
   for (let node = 0; node < nodes; node++) {
-    if (used.has(node) || !hasMemory(words, node)) continue
+    if (used.includes(node) || !hasMemory(words, node)) continue
     const record = nodeRecord(words, node)
     let cost = words[words[HEADER_DISTANCES]! + local * nodes + node]!
     if (node < local) cost += 1

@@ -9,7 +9,7 @@ import {
   movableMemory,
   onCpu,
 } from '../../src/index'
-import { pageRecord } from '../../src/page/memmap'
+import { isFresh, pageRecord } from '../../src/page/memmap'
 import { PG_DIRTY, PG_HEAD, PG_RESERVED } from '../../src/page/pageFlags'
 import * as schema from '../../src/state/schema'
 import { firstCached, freeHead, listed, pcpOf, twoNodes, zoneOf } from './machines'
@@ -50,6 +50,12 @@ export function freeBlock(pages: BuddyAllocator, order: number): number {
   return find(pages, (flags) => flags === (PAGE_BUDDY | (order << PAGE_ORDER_SHIFT)))
 }
 
+/** The first fresh block. */
+export function freshBlock(pages: BuddyAllocator): number {
+  for (let pfn = 0; pfn < 13_000; pfn += 1024) if (isFresh(pages.words, pfn)) return pfn
+  throw new Error('no fresh block')
+}
+
 /** Zone DMA32 of node 0, where most blocks are. */
 export function dma32(pages: BuddyAllocator): number {
   return zoneOf(pages, 0, 1)
@@ -75,6 +81,19 @@ const page = (pfn: (pages: BuddyAllocator) => number) => (pages: BuddyAllocator)
   pageRecord(pfn(pages))
 const pcp = (pages: BuddyAllocator) => pcpOf(pages, dma32(pages), 0)
 const add = (by: number) => (before: number) => before + by
+
+/** Changes pageblocks of the first fresh block. */
+function onPageblocks(
+  parts: readonly number[],
+  change: (word: number) => number,
+): (pages: BuddyAllocator) => void {
+  return (pages) => {
+    for (const part of parts) {
+      const at = pages.words[schema.HEADER_BLOCKS]! + freshBlock(pages) / 512 + part
+      pages.words[at] = change(pages.words[at]!)
+    }
+  }
+}
 
 /** The last zonelist of the table: node 1 alone. */
 function ownList(pages: BuddyAllocator): number {
@@ -191,7 +210,7 @@ export const CORRUPTIONS: readonly Corruption[] = [
     'a zone that does not exist',
     set(table(schema.HEADER_BLOCKS), 2, (word) => word | 0x800),
   ],
-  ['BLOCK-1', 'an unknown bit', set(table(schema.HEADER_BLOCKS), 2, (word) => word | 0x40)],
+  ['BLOCK-1', 'an unknown bit', set(table(schema.HEADER_BLOCKS), 2, (word) => word | 0x80)],
   [
     'BLOCK-2',
     'memory that is not present',
@@ -422,6 +441,34 @@ export const CORRUPTIONS: readonly Corruption[] = [
     'a reserved block',
     (pages) => {
       pages.words[pageRecord(usedBlock(pages, 3)) + PAGE_FLAGS]! |= PG_RESERVED
+    },
+  ],
+  ['FRESH-1', 'a pageblock alone that is fresh', onPageblocks([1], (word) => word ^ 0x40)],
+  ['FRESH-1', 'a fresh block of another type', onPageblocks([0, 1], (word) => word ^ 1)],
+  ['FRESH-1', 'a fresh block that is not present', onPageblocks([0, 1], (word) => word ^ 0x20)],
+  [
+    'FRESH-1',
+    'a fresh block with a record',
+    set(
+      page((pages) => freshBlock(pages) + 1000),
+      PAGE_NEXT,
+      1,
+    ),
+  ],
+  [
+    'FRESH-1',
+    'fresh blocks that nothing leads to',
+    (pages) => {
+      pages.words[pageRecord(freshBlock(pages) - 1024) + PAGE_FLAGS] = 0
+    },
+  ],
+  [
+    'FRESH-1',
+    'a fresh block in a hole',
+    (pages) => {
+      // The last section has a memory map up to its end.
+      const at = pages.words[schema.HEADER_BLOCKS]! + (60 * MiB) / 2 ** 21
+      pages.words.fill(pages.words[at]! | 0x40, at, at + 2)
     },
   ],
 ]

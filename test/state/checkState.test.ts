@@ -63,7 +63,7 @@ describe('stateView', () => {
 
   it.each([
     ['magic number', HEADER_MAGIC, [0, 1], 'a kmem state buffer'],
-    ['version', HEADER_VERSION, [0, 2], 'state version'],
+    ['version', HEADER_VERSION, [1, 3], 'state version'],
     ['frames', HEADER_MAX_PFN, [0, -1024, 1025, 2 ** 28 + 1024], 'frames of the state'],
     ['nodes', HEADER_NR_NODES, [0, -1, 65], 'nodes of the state'],
     ['CPUs', HEADER_NR_CPUS, [0, -1, 1025], 'CPUs of the state'],
