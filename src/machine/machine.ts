@@ -49,6 +49,7 @@ import { type CommandLine, parseCommandLine } from './commandLine'
 import { attachMemory, checkBuffers, type MachineBuffers, machineBuffers } from './machineBuffers'
 import { makeMemory } from './machineMemory'
 import type { AttachOptions, MachineOptions } from './machineOptions'
+import { newTurn, Turn } from './turn'
 
 /**
  * A machine with its memory.
@@ -74,6 +75,7 @@ export class Machine implements MachineParts {
   readonly owner: PageOwner | null
   /** What the command line said. */
   readonly commandLine: CommandLine
+  private readonly turn: Turn
 
   private constructor(
     ram: PhysicalMemory,
@@ -86,6 +88,7 @@ export class Machine implements MachineParts {
     const clock = given({ clock: options.clock })
     const cpus = Math.min(options.cpus ?? 1, line.cpus ?? 1024)
     this.commandLine = line
+    this.turn = new Turn(by?.turn ?? newTurn(options.shared === true))
     this.ram = ram
     this.pages =
       by === null
@@ -149,8 +152,10 @@ export class Machine implements MachineParts {
    * Works on the buffers of another machine, without a copy: in a worker, or on copies of all of them. All checkers
    * look at them first.
    *
-   * One machine at a time may work on buffers. Which thread's turn it is, is the program's to arrange; a machine that
-   * another one has worked on meanwhile calls {@link resume} before anything else.
+   * One machine at a time may work on buffers, from this call on the new one. Which thread's turn it is, is the program's to
+   * arrange; a machine calls {@link resume} when its turn comes again. Before that every method but `resume`, `hash` and
+   * `buffers` throws KernelBug NOT_ITS_TURN and changes nothing. What is done by the parts themselves, such as
+   * `m.pages.allocPages()`, is not checked.
    * @param buffers what `buffers` of the other machine gave, also by `postMessage`.
    * @param options those that the other machine was booted with, but for memory; hooks are given anew, and
    * constructors of caches by `findCache`.
@@ -163,76 +168,91 @@ export class Machine implements MachineParts {
     const ram = attachMemory(buffers, options)
     const m = new Machine(ram, options, parseCommandLine(cmdline), buffers)
     refuseBroken(m, 'buffers')
+    m.turn.take()
     return m
   }
 
   /** Allocates a block of 2^order pages near the current CPU; null when there is none. */
   allocPages(gfp: number = GFP_KERNEL, order = 0): Pfn | null {
+    this.turn.check()
     return this.pages.allocPages(gfp, order)
   }
 
   /** Frees a block of {@link allocPages}. */
   freePages(pfn: Pfn, order = 0): void {
+    this.turn.check()
     this.pages.freePages(pfn, order)
   }
 
   /** Allocates `size` bytes, up to 4 MiB; null when there is no memory. */
   kmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    this.turn.check()
     return this.heap.kmalloc(size, gfp)
   }
 
   /** Allocates `size` bytes filled with zero. */
   kzalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    this.turn.check()
     return this.heap.kzalloc(size, gfp)
   }
 
   /** Makes memory of {@link kmalloc} hold `size` bytes; null when there is none, and then it is as it was. */
   krealloc(p: VirtAddr | null, size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    this.turn.check()
     return this.heap.krealloc(p, size, gfp)
   }
 
   /** Frees memory of {@link kmalloc}; null is nothing. */
   kfree(p: VirtAddr | null): void {
+    this.turn.check()
     this.heap.kfree(p)
   }
 
   /** Allocates `size` bytes, contiguous in the kernel's address space; null when there is no memory. */
   vmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    this.turn.check()
     return this.vm.vmalloc(size, gfp)
   }
 
   /** Allocates `size` bytes filled with zero, as {@link vmalloc} does. */
   vzalloc(size: number): VirtAddr | null {
+    this.turn.check()
     return this.vm.vzalloc(size)
   }
 
   /** Frees memory of {@link vmalloc}; null is nothing. */
   vfree(p: VirtAddr | null): void {
+    this.turn.check()
     this.vm.vfree(p)
   }
 
   /** Allocates `size` bytes, from kmalloc if it has a block, else from vmalloc. */
   kvmalloc(size: number, gfp: number = GFP_KERNEL): VirtAddr | null {
+    this.turn.check()
     return kvmalloc(this.vm, size, gfp)
   }
 
   /** Frees memory of kmalloc, vmalloc or {@link kvmalloc}; null is nothing. */
   kvfree(p: VirtAddr | null): void {
+    this.turn.check()
     kvfree(this.vm, p)
   }
 
   /** Runs `body` on a CPU: its page lists, slabs and blocks are used. */
   onCpu<T>(cpu: number, body: () => T): T {
+    this.turn.check()
     return onCpu(this.pages, cpu, body)
   }
 
   /** Runs `body` as an interrupt does: sleeping is a bug there. */
   inInterrupt<T>(body: () => T): T {
+    this.turn.check()
     return inInterrupt(this.pages, body)
   }
 
   /** Runs `body` with CONTEXT_ bits set besides those of now. */
   inContext<T>(bits: number, body: () => T): T {
+    this.turn.check()
     return inContext(this.pages, bits, body)
   }
 
@@ -242,12 +262,14 @@ export class Machine implements MachineParts {
    * @throws InvalidArgument for another name, listing those that there are.
    */
   proc(name: string): string {
+    this.turn.check()
     if (this.owner !== null && name === 'page_owner') return formatPageOwner(this.owner)
     return procText(this, name)
   }
 
   /** The machine as a file: {@link restore} goes on from it, and so does `machineFromSnapshot`, without this one. */
   save(): Uint8Array {
+    this.turn.check()
     return saveSnapshot(this)
   }
 
@@ -256,6 +278,7 @@ export class Machine implements MachineParts {
    * @throws InvalidArgument, with nothing changed, for a file that is damaged, of another shape, or breaks an invariant.
    */
   restore(snapshot: Uint8Array): void {
+    this.turn.check()
     restoreSnapshot(this, snapshot, { check: refuseBroken })
   }
 
@@ -265,11 +288,15 @@ export class Machine implements MachineParts {
    * @throws InvalidArgument for memory without content.
    */
   get buffers(): MachineBuffers {
-    return machineBuffers(this)
+    return machineBuffers(this, this.turn.buffer)
   }
 
-  /** Goes on after another machine has worked on the same {@link buffers}. Cost: a walk of the kernel's page tables. */
+  /**
+   * Takes the turn: goes on after another machine has worked on the same {@link buffers}, which must not go on then before
+   * it resumes in turn. Cost: a walk of the kernel's page tables.
+   */
   resume(): void {
+    this.turn.take()
     takeOver(this)
   }
 
@@ -280,6 +307,7 @@ export class Machine implements MachineParts {
 
   /** What is known of an address; `describeInspection` puts it into words. Any number has an answer. */
   inspect(address: VirtAddr | number): Inspection {
+    this.turn.check()
     const { owner } = this
     if (owner === null) return inspect(this, address)
     return inspect(this, address, { owner: (pfn) => owner.ownerOf(pfn)?.caller ?? null })
@@ -287,6 +315,7 @@ export class Machine implements MachineParts {
 
   /** Checks every invariant of all parts; what is broken, or nothing. It only reads. */
   verify(): MachineViolation[] {
+    this.turn.check()
     return verifyMachine(this)
   }
 }

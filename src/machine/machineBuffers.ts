@@ -7,6 +7,7 @@ import { PhysicalMemory } from '../ram/physicalMemory'
 import { isBuffer } from '../state/checkState'
 import type { MachineParts } from '../vmalloc/machineParts'
 import type { MemoryKeeping } from './machineMemory'
+import { checkTurn } from './turn'
 
 /** All that a machine is in. It may be sent by `postMessage`. */
 export interface MachineBuffers {
@@ -20,10 +21,12 @@ export interface MachineBuffers {
   readonly slabs: RamBuffer
   /** State of the virtual mapper. */
   readonly space: RamBuffer
+  /** Whose turn it is. */
+  readonly turn: RamBuffer
 }
 
 /** The buffers of a machine. */
-export function machineBuffers(m: MachineParts): MachineBuffers {
+export function machineBuffers(m: MachineParts, turn: RamBuffer): MachineBuffers {
   const { buffer, ranges } = m.ram
   if (buffer === null) throw new InvalidArgument('ram', 'without content', 'memory with bytes')
   return {
@@ -32,6 +35,7 @@ export function machineBuffers(m: MachineParts): MachineBuffers {
     pages: m.pages.state,
     slabs: m.slabs.words.buffer as RamBuffer,
     space: m.vm.state,
+    turn,
   }
 }
 
@@ -43,11 +47,12 @@ export function checkBuffers(buffers: MachineBuffers): void {
   if (!Array.isArray(buffers.map)) {
     throw new InvalidArgument('buffers.map', buffers.map, 'the ranges of memory')
   }
-  for (const name of ['ram', 'pages', 'slabs', 'space'] as const) {
+  for (const name of ['ram', 'pages', 'slabs', 'space', 'turn'] as const) {
     if (isBuffer(buffers[name])) continue
     const limit = 'an ArrayBuffer or a SharedArrayBuffer'
     throw new InvalidArgument(`buffers.${name}`, buffers[name], limit)
   }
+  checkTurn(buffers.turn)
 }
 
 /** The memory of a machine that exists. */

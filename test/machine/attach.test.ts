@@ -1,14 +1,15 @@
 /** Machines on the buffers of others: nothing is copied or changed, both go on exactly, and wrong buffers are refused. */
 
 import { describe, expect, it } from 'vitest'
-import { InvalidArgument } from '../../src/base/errors'
+import { InvalidArgument, KernelBug } from '../../src/base/errors'
 import { LAYOUT_X86_64 } from '../../src/base/layout'
-import { MiB } from '../../src/base/units'
+import { MiB, type Pfn, type VirtAddr } from '../../src/base/units'
 import { Machine } from '../../src/machine/machine'
 import type { MachineBuffers } from '../../src/machine/machineBuffers'
 import type { MachineOptions } from '../../src/machine/machineOptions'
 import { SlabCache } from '../../src/slab/slabCache'
 import { AREA_NEXT, VMAP_AREA_CACHE, VMAP_ROOTS } from '../../src/state/vmapSchema'
+import { work } from './work'
 
 const KERNEL_CONFIGS = [
   { name: 'plain', options: {} },
@@ -18,22 +19,6 @@ const KERNEL_CONFIGS = [
     options: { layout: LAYOUT_X86_64, cpus: 2, cmdline: 'slab_nomerge' },
   },
 ] as const satisfies readonly { name: string; options: Omit<MachineOptions, 'ram'> }[]
-
-/** Calls that use all layers, among what `live` holds: what they answer. */
-function work(m: Machine, live: number[], rounds: number, seed: number): number[] {
-  const answers: number[] = []
-  let x = seed
-  for (let i = 0; i < rounds; i++) {
-    x = (Math.imul(x, 1103515245) + 12345) >>> 0
-    const size = 1 + ((x >>> 8) % 40_000)
-    const p =
-      i % 3 === 0 ? m.vmalloc(size) : i % 3 === 1 ? m.kmalloc(size % 9000) : m.kvmalloc(size)
-    answers.push(p ?? -1)
-    if (p !== null) live.push(p)
-    if (live.length > 40) m.kvfree(live.splice(x % 40, 1)[0] as Parameters<Machine['kvfree']>[0])
-  }
-  return answers
-}
 
 describe.each(KERNEL_CONFIGS)('a machine on the buffers of another: $name', ({ options }) => {
   const boot = () => Machine.boot({ ram: '64MiB', ...options })
@@ -53,9 +38,9 @@ describe.each(KERNEL_CONFIGS)('a machine on the buffers of another: $name', ({ o
     const live: number[] = []
     work(m, live, 300, 2)
     const before = m.hash()
-    const { map, ram, pages, slabs, space } = m.buffers
+    const { map, ram, pages, slabs, space, turn } = m.buffers
     const copy = { map, ram: ram.slice(0), pages: pages.slice(0), slabs: slabs.slice(0) }
-    const other = Machine.attach({ ...copy, space: space.slice(0) }, options)
+    const other = Machine.attach({ ...copy, space: space.slice(0), turn: turn.slice(0) }, options)
     const answers = work(other, [...live], 300, 3)
     expect(m.hash()).toBe(before)
     expect(work(m, live, 300, 3)).toEqual(answers)
@@ -107,6 +92,81 @@ describe('Machine.resume', () => {
   })
 })
 
+describe('a machine whose turn it is not', () => {
+  const CALLS: readonly (readonly [name: string, call: (m: Machine, p: VirtAddr) => unknown])[] = [
+    ['allocPages', (m) => m.allocPages()],
+    ['freePages', (m) => m.freePages(4096 as Pfn)],
+    ['kmalloc', (m) => m.kmalloc(100)],
+    ['kzalloc', (m) => m.kzalloc(100)],
+    ['krealloc', (m, p) => m.krealloc(p, 1000)],
+    ['kfree', (m, p) => m.kfree(p)],
+    ['kfree of nothing', (m) => m.kfree(null)],
+    ['vmalloc', (m) => m.vmalloc(100)],
+    ['vzalloc', (m) => m.vzalloc(100)],
+    ['vfree', (m) => m.vfree(null)],
+    ['kvmalloc', (m) => m.kvmalloc(100)],
+    ['kvfree', (m, p) => m.kvfree(p)],
+    ['onCpu', (m) => m.onCpu(0, () => expect.fail('called'))],
+    ['inInterrupt', (m) => m.inInterrupt(() => expect.fail('called'))],
+    ['inContext', (m) => m.inContext(0, () => expect.fail('called'))],
+    ['proc', (m) => m.proc('meminfo')],
+    ['save', (m) => m.save()],
+    ['restore', (m) => m.restore(new Uint8Array(0))],
+    ['inspect', (m, p) => m.inspect(p)],
+    ['verify', (m) => m.verify()],
+  ]
+
+  it('is any that has every method but three', () => {
+    const { constructor: _, ...methods } = Object.getOwnPropertyDescriptors(Machine.prototype)
+    const checked = new Set(CALLS.map(([name]) => name.split(' ')[0]))
+    const free = Object.keys(methods).filter((name) => !checked.has(name))
+    expect(free.sort()).toEqual(['buffers', 'hash', 'resume'])
+  })
+
+  it.each(CALLS)('refuses %s and changes nothing, until it resumes', (_, call) => {
+    const m = Machine.boot({ ram: 16 * MiB })
+    const p = m.kmalloc(100) as VirtAddr
+    const other = Machine.attach(m.buffers)
+    const before = other.hash()
+    const error = thrown(() => call(m, p))
+    expect(error).toBeInstanceOf(KernelBug)
+    expect(error).toMatchObject({ code: 'NOT_ITS_TURN' })
+    expect(String(error)).toContain('call resume()')
+    expect(m.hash()).toBe(before)
+    expect(other.hash()).toBe(before)
+    m.resume()
+    expect(m.kmalloc(100)).not.toBeNull()
+    expect(thrown(() => call(other, p))).toMatchObject({ code: 'NOT_ITS_TURN' })
+  })
+
+  it('is none that a failed attach or another machine’s copy leaves behind', () => {
+    const m = Machine.boot({ ram: 16 * MiB })
+    expect(() => Machine.attach(m.buffers, { layout: LAYOUT_X86_64 })).toThrow(InvalidArgument)
+    m.kfree(m.kmalloc(100))
+    const { map, ...states } = m.buffers
+    Machine.attach({ map, ...structuredClone(states) }).kmalloc(100)
+    m.kfree(m.kmalloc(100))
+  })
+
+  it('is told when the count of turns goes round', () => {
+    const m = Machine.boot({ ram: 16 * MiB })
+    new Int32Array(m.buffers.turn)[0] = 2 ** 31 - 2
+    m.resume()
+    const other = Machine.attach(m.buffers)
+    other.kfree(other.kmalloc(100))
+    expect(() => m.kmalloc(100)).toThrow(/its turn/)
+  })
+
+  function thrown(body: () => unknown): unknown {
+    try {
+      body()
+    } catch (error) {
+      return error
+    }
+    return null
+  }
+})
+
 describe('Machine.attach', () => {
   const m = Machine.boot({ ram: 16 * MiB, layout: LAYOUT_X86_64 })
   const options = { layout: LAYOUT_X86_64 }
@@ -123,6 +183,8 @@ describe('Machine.attach', () => {
     ['states that were swapped', { ...buffers, pages: buffers.slabs, slabs: buffers.pages }],
     ['an empty state', { ...buffers, space: new ArrayBuffer(0) }],
     ['a state that is cut off', { ...buffers, slabs: buffers.slabs.slice(0, 4096) }],
+    ['no turn', { ...buffers, turn: null }],
+    ['a turn that is none', { ...buffers, turn: new ArrayBuffer(8) }],
     ['memory of another moment', { ...buffers, ram: new ArrayBuffer(16 * MiB) }],
   ])('refuses %s, with nothing changed', (_, wrong) => {
     const before = m.hash()
