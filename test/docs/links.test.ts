@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { documentationPages, type Page, ROOT, withoutCode } from './markdown'
+import { documentationPages, type Page, ROOT, withoutBlocks, withoutCode } from './markdown'
 
 interface Link {
   readonly page: Page
@@ -21,7 +21,7 @@ function linksOf(page: Page): readonly Link[] {
 
 /** The anchors that a page's headings get. */
 function anchorsOf(text: string): ReadonlySet<string> {
-  const headings = [...text.replace(/^(`{3,}).*\n[\s\S]*?^\1$/gm, '').matchAll(/^#+ (.+)$/gm)]
+  const headings = [...withoutBlocks(text).matchAll(/^#+ (.+)$/gm)]
   return new Set(
     headings.map(([, title]) =>
       (title ?? '')

@@ -53,7 +53,12 @@ export function codeBlocks({ path, text }: Page): readonly CodeBlock[] {
   return blocks
 }
 
+/** A page without its code blocks. */
+export function withoutBlocks(text: string): string {
+  return text.replace(/^(`{3,}).*\n[\s\S]*?^\1$/gm, '')
+}
+
 /** A page without its code, so that what looks like Markdown there is left alone. */
 export function withoutCode(text: string): string {
-  return text.replace(/^(`{3,}).*\n[\s\S]*?^\1$/gm, '').replace(/`[^`\n]*`/g, '``')
+  return withoutBlocks(text).replace(/`[^`\n]*`/g, '``')
 }
