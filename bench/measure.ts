@@ -85,6 +85,13 @@ export async function figuresOf(
   return rows
 }
 
+/** The median nanoseconds of one call. */
+export async function medianNs(call: () => unknown, { budgetNs }: Effort): Promise<number> {
+  // A batch of mitata's would run the call 4,096 times a sample, and its stand-in for a collector allocates 1 GiB.
+  const { p50 } = await measure(call, { min_cpu_time: budgetNs, batch_threshold: 0, gc: false })
+  return p50
+}
+
 /** The median nanoseconds per pair, or null when the peer cannot hold that much. */
 async function nsPerPair(
   kind: PeerKind,
@@ -97,13 +104,6 @@ async function nsPerPair(
   settle(work, pairs ?? SLOW_PAIRS, 4 * live)
   const count = pairs ?? choosePairs(work)
   return (await medianNs(() => work(count), effort)) / count
-}
-
-/** The median nanoseconds of one call. */
-export async function medianNs(call: () => unknown, { budgetNs }: Effort): Promise<number> {
-  // A batch of mitata's would run the call 4,096 times a sample, and its stand-in for a collector allocates 1 GiB.
-  const { p50 } = await measure(call, { min_cpu_time: budgetNs, batch_threshold: 0, gc: false })
-  return p50
 }
 
 /**

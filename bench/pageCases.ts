@@ -15,17 +15,6 @@ export function growthCases({ maxLive }: Effort): readonly Case[] {
   return GROWTH.filter((live) => live <= maxLive).map(replacement)
 }
 
-function replacement(live: number): Case {
-  return {
-    name: `random replacement among ${live.toLocaleString('en')} live pages`,
-    live,
-    setUp: (workloads, peer) => {
-      const population = workloads.populate(peer, live, always(0))
-      return (pairs) => workloads.replaceEqual(population, 0, pairs)
-    },
-  }
-}
-
 /** Every kind of case, with `live` live pages where it has many. */
 export function pageCases(live = 16_000): readonly Case[] {
   const blocks = live >> 2
@@ -65,4 +54,15 @@ export function pageCases(live = 16_000): readonly Case[] {
       },
     },
   ]
+}
+
+function replacement(live: number): Case {
+  return {
+    name: `random replacement among ${live.toLocaleString('en')} live pages`,
+    live,
+    setUp: (workloads, peer) => {
+      const population = workloads.populate(peer, live, always(0))
+      return (pairs) => workloads.replaceEqual(population, 0, pairs)
+    },
+  }
 }

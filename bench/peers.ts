@@ -100,11 +100,6 @@ class KmemPages implements Peer {
   }
 }
 
-/** Half as many pages again, and 64 MiB for watermarks and reserves. */
-function roomFor(pages: number): number {
-  return pages + (pages >> 1) + 16384
-}
-
 /** The peers in the order of the table's columns; kmem only when it was given. */
 export function peerKinds(kmem: Kmem | null, newTlsf: () => TlsfExports): readonly PeerKind[] {
   const floor: PeerKind = {
@@ -129,6 +124,11 @@ export function peerKinds(kmem: Kmem | null, newTlsf: () => TlsfExports): readon
     create: (pages) => new ThingMalloc(roomFor(pages) * (PAGE_SIZE + 16)),
   }
   return kmem === null ? [floor, tlsf, thing] : [kmemKind(kmem), floor, tlsf, thing]
+}
+
+/** Half as many pages again, and 64 MiB for watermarks and reserves. */
+function roomFor(pages: number): number {
+  return pages + (pages >> 1) + 16384
 }
 
 function kmemKind(kmem: Kmem): PeerKind {

@@ -48,6 +48,26 @@ export function operateWord(f3: number, f7: number, a: bigint, b: bigint): bigin
   return f3 === 5 ? i32(u32(a) >> (b & 31n)) : null
 }
 
+/** Whether a branch is taken. Null: there is no such instruction. */
+export function compare(f3: number, a: bigint, b: bigint): boolean | null {
+  switch (f3) {
+    case 0:
+      return a === b
+    case 1:
+      return a !== b
+    case 4:
+      return a < b
+    case 5:
+      return a >= b
+    case 6:
+      return u64(a) < u64(b)
+    case 7:
+      return u64(a) >= u64(b)
+    default:
+      return null
+  }
+}
+
 // Division never traps: by zero it gives all ones, and the dividend as the remainder. The smallest
 // number divided by -1 overflows to itself when the result is cut, with no remainder.
 
@@ -84,26 +104,6 @@ function multiplyWord(f3: number, a: bigint, b: bigint): bigint | null {
       return i32(b === 0n ? a : a % b)
     case 7:
       return i32(b === 0n ? a : u32(a) % u32(b))
-    default:
-      return null
-  }
-}
-
-/** Whether a branch is taken. Null: there is no such instruction. */
-export function compare(f3: number, a: bigint, b: bigint): boolean | null {
-  switch (f3) {
-    case 0:
-      return a === b
-    case 1:
-      return a !== b
-    case 4:
-      return a < b
-    case 5:
-      return a >= b
-    case 6:
-      return u64(a) < u64(b)
-    case 7:
-      return u64(a) >= u64(b)
     default:
       return null
   }

@@ -222,6 +222,21 @@ class Arm64Format implements PageTableFormat {
   }
 }
 
+/**
+ * Makes a format of AArch64.
+ * @throws InvalidArgument for a number of bits that there is not.
+ */
+export function arm64Format(options: Arm64FormatOptions): PageTableFormat {
+  const { vaBits, global = true } = options
+  if (vaBits !== 48 && vaBits !== 39) throw new InvalidArgument('vaBits', vaBits, '48 or 39')
+  return Object.freeze(new Arm64Format(vaBits, global))
+}
+
+/** AArch64 with 4 levels. */
+export const ARM64: PageTableFormat = /* @__PURE__ */ arm64Format({ vaBits: 48 })
+/** AArch64 with 3 levels. */
+export const ARM64_39: PageTableFormat = /* @__PURE__ */ arm64Format({ vaBits: 39 })
+
 function attributeOf(prot: number): number {
   const mode = prot & PROT_CACHE_MASK
   if (mode === CACHE_WT || mode === CACHE_WP) {
@@ -238,18 +253,3 @@ function cacheMode(index: number): number {
   if (index === ATTR_NON_CACHEABLE) return CACHE_WC
   return index === ATTR_NGNRE ? CACHE_UC_MINUS : CACHE_UC
 }
-
-/**
- * Makes a format of AArch64.
- * @throws InvalidArgument for a number of bits that there is not.
- */
-export function arm64Format(options: Arm64FormatOptions): PageTableFormat {
-  const { vaBits, global = true } = options
-  if (vaBits !== 48 && vaBits !== 39) throw new InvalidArgument('vaBits', vaBits, '48 or 39')
-  return Object.freeze(new Arm64Format(vaBits, global))
-}
-
-/** AArch64 with 4 levels. */
-export const ARM64: PageTableFormat = /* @__PURE__ */ arm64Format({ vaBits: 48 })
-/** AArch64 with 3 levels. */
-export const ARM64_39: PageTableFormat = /* @__PURE__ */ arm64Format({ vaBits: 39 })

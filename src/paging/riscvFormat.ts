@@ -211,11 +211,6 @@ class RiscvTables implements RiscvFormat {
   }
 }
 
-function cacheMode(hi: number): number {
-  if ((hi & PBMT_IO) !== 0) return CACHE_UC_MINUS
-  return (hi & PBMT_NC) !== 0 ? CACHE_WC : CACHE_WB
-}
-
 /**
  * Makes a format of RISC-V. UC and UC- are one mode, I/O, and are read back as UC-.
  * @throws InvalidArgument for a mode that there is not.
@@ -257,3 +252,8 @@ export const SV39: RiscvFormat = /* @__PURE__ */ riscvFormat({ mode: 'sv39' })
 export const SV48: RiscvFormat = /* @__PURE__ */ riscvFormat({ mode: 'sv48' })
 /** RISC-V with 5 levels, without Svpbmt. */
 export const SV57: RiscvFormat = /* @__PURE__ */ riscvFormat({ mode: 'sv57' })
+
+function cacheMode(hi: number): number {
+  if ((hi & PBMT_IO) !== 0) return CACHE_UC_MINUS
+  return (hi & PBMT_NC) !== 0 ? CACHE_WC : CACHE_WB
+}

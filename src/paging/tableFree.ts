@@ -29,6 +29,25 @@ export function freeEmptyTables(t: TableTree, start: number, end: number): numbe
   return freed.length
 }
 
+/**
+ * Gives back all tables that were taken, deepest first, and those of a level in the order in which they were
+ * taken. Entries of tables that stay are cleared.
+ */
+export function destroy(t: TableTree): void {
+  t.end = 0
+  t.root = -1
+  t.highRoot = -1
+  try {
+    t.flush.flushTlb(0, t.plan.end)
+  } finally {
+    const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
+    for (const [pfn, { entry }] of known) {
+      if (entry >= 0) clearForeign(t, pfn, entry)
+      t.freeTable(pfn)
+    }
+  }
+}
+
 /** Takes empty tables out of the entries of a table. Follows only tables that are known: each one once. */
 function collect(
   t: TableTree,
@@ -69,25 +88,6 @@ function pointTo(t: TableTree, table: number, level: number, index: number): num
   if (!isTable(plan, t.lo, t.hi, level)) return -1
   const pfn = frameOf(plan, t.lo, t.hi)
   return t.ownsTable(pfn) ? pfn : -1
-}
-
-/**
- * Gives back all tables that were taken, deepest first, and those of a level in the order in which they were
- * taken. Entries of tables that stay are cleared.
- */
-export function destroy(t: TableTree): void {
-  t.end = 0
-  t.root = -1
-  t.highRoot = -1
-  try {
-    t.flush.flushTlb(0, t.plan.end)
-  } finally {
-    const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
-    for (const [pfn, { entry }] of known) {
-      if (entry >= 0) clearForeign(t, pfn, entry)
-      t.freeTable(pfn)
-    }
-  }
 }
 
 /** Clears the entry that points at a table, when it lies in a table of somebody else's. */

@@ -39,6 +39,16 @@ export function putHuge(
   return MAP_OK
 }
 
+/** Whether a table has no entries. */
+export function isEmpty(t: TableTree, table: number): boolean {
+  const words = t.places.allWords()
+  const place = t.places.of(table)
+  for (let at = place; at < place + PAGE_WORDS; at++) {
+    if (words[at] !== 0) return false
+  }
+  return true
+}
+
 /** Takes off the table at the entry of the cursor. */
 function detach(t: TableTree, address: number): number {
   // A kernel of 32 bits would have to change the top table of every process.
@@ -118,16 +128,6 @@ function tablesBelow(t: TableTree, table: number, level: number): number[] | num
     found.push(pfn)
   }
   return found
-}
-
-/** Whether a table has no entries. */
-export function isEmpty(t: TableTree, table: number): boolean {
-  const words = t.places.allWords()
-  const place = t.places.of(table)
-  for (let at = place; at < place + PAGE_WORDS; at++) {
-    if (words[at] !== 0) return false
-  }
-  return true
 }
 
 function markPage(t: TableTree, pfn: number): void {

@@ -31,34 +31,6 @@ export function mapPages(
   return MAP_OK
 }
 
-/**
- * Writes leaves from the cursor on, up to the first entry that is not empty; returns how many. Frames are those of a
- * list from index `first` on, or without one consecutive ones from frame `first` on.
- */
-function fillPages(
-  t: TableTree,
-  pfns: ArrayLike<number> | null,
-  first: number,
-  count: number,
-  lo: number,
-  hi: number,
-): number {
-  const { words } = t
-  const { stride, pfnShift, frameUnit } = t.plan
-  let at = t.at
-  for (let i = 0; i < count; i++) {
-    const pfn = pfns === null ? first + i : pfns[first + i]!
-    if (words[at] !== 0) return i
-    if (stride === 2) {
-      if (words[at + 1] !== 0) return i
-      words[at + 1] = hi | (pfn / frameUnit)
-    }
-    words[at] = lo | (pfn << pfnShift)
-    at += stride
-  }
-  return count
-}
-
 /** Maps consecutive frames, with leaves of up to 2^maxShift bytes. Arguments have been checked. */
 export function mapRange(
   t: TableTree,
@@ -86,35 +58,6 @@ export function mapRange(
     done += room
   }
   return MAP_OK
-}
-
-/** By level: the bits of a large leaf; null where it may not be used. */
-function hugeBits(t: TableTree, prot: number, maxShift: number): (EntryBits | null)[] {
-  const { levels, hugeLeaves } = t.format
-  return levels.map(({ shift, leaf }, level) => {
-    const fits = hugeLeaves && leaf && shift <= maxShift && level < t.plan.last
-    return fits ? t.format.leafBits(prot, level) : null
-  })
-}
-
-/** Tries a large leaf, the largest first. Returns its pages, 0 when none was put, or a MAP_ code. */
-function mapHuge(
-  t: TableTree,
-  address: number,
-  pfn: number,
-  pages: number,
-  bits: readonly (EntryBits | null)[],
-): number {
-  for (let level = 0; level < t.plan.last; level++) {
-    const leaf = bits[level]
-    if (leaf == null) continue
-    const span = t.plan.spans[level]!
-    const size = span / PAGE_SIZE
-    if (pages < size || address % span !== 0 || pfn % size !== 0) continue
-    const code = putHuge(t, address, level, pfn, leaf)
-    if (code !== HUGE_REFUSED) return code === MAP_OK ? size : code
-  }
-  return 0
 }
 
 /**
@@ -152,4 +95,61 @@ export function populate(t: TableTree, start: number, end: number, level: number
     if (code !== MAP_OK) return code
   }
   return MAP_OK
+}
+
+/**
+ * Writes leaves from the cursor on, up to the first entry that is not empty; returns how many. Frames are those of a
+ * list from index `first` on, or without one consecutive ones from frame `first` on.
+ */
+function fillPages(
+  t: TableTree,
+  pfns: ArrayLike<number> | null,
+  first: number,
+  count: number,
+  lo: number,
+  hi: number,
+): number {
+  const { words } = t
+  const { stride, pfnShift, frameUnit } = t.plan
+  let at = t.at
+  for (let i = 0; i < count; i++) {
+    const pfn = pfns === null ? first + i : pfns[first + i]!
+    if (words[at] !== 0) return i
+    if (stride === 2) {
+      if (words[at + 1] !== 0) return i
+      words[at + 1] = hi | (pfn / frameUnit)
+    }
+    words[at] = lo | (pfn << pfnShift)
+    at += stride
+  }
+  return count
+}
+
+/** By level: the bits of a large leaf; null where it may not be used. */
+function hugeBits(t: TableTree, prot: number, maxShift: number): (EntryBits | null)[] {
+  const { levels, hugeLeaves } = t.format
+  return levels.map(({ shift, leaf }, level) => {
+    const fits = hugeLeaves && leaf && shift <= maxShift && level < t.plan.last
+    return fits ? t.format.leafBits(prot, level) : null
+  })
+}
+
+/** Tries a large leaf, the largest first. Returns its pages, 0 when none was put, or a MAP_ code. */
+function mapHuge(
+  t: TableTree,
+  address: number,
+  pfn: number,
+  pages: number,
+  bits: readonly (EntryBits | null)[],
+): number {
+  for (let level = 0; level < t.plan.last; level++) {
+    const leaf = bits[level]
+    if (leaf == null) continue
+    const span = t.plan.spans[level]!
+    const size = span / PAGE_SIZE
+    if (pages < size || address % span !== 0 || pfn % size !== 0) continue
+    const code = putHuge(t, address, level, pfn, leaf)
+    if (code !== HUGE_REFUSED) return code === MAP_OK ? size : code
+  }
+  return 0
 }

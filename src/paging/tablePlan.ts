@@ -81,6 +81,64 @@ export function tablePlan(format: PageTableFormat): TablePlan {
   return plan
 }
 
+/** Index of an address in a table of a level. */
+export function entryIndex(plan: TablePlan, address: number, level: number): number {
+  const shift = plan.shifts[level]!
+  const above = shift < HIGH_SHIFT ? (address / 4096) >>> (shift - 12) : highIndex(address, shift)
+  return above & plan.masks[level]!
+}
+
+/** Whether an entry above the last level points at a table. */
+export function isTable(plan: TablePlan, lo: number, hi: number, level: number): boolean {
+  return (
+    (lo & plan.tableLow[level]!) === plan.tableLowIs[level]! &&
+    (hi & plan.tableHigh[level]!) === plan.tableHighIs[level]!
+  )
+}
+
+/** Frame number of a pointer to a table, or of a leaf of the last level. */
+export function frameOf(plan: TablePlan, lo: number, hi: number): number {
+  const low = (lo & plan.lowMask) >>> plan.pfnShift
+  const high = hi & plan.highMask
+  return high === 0 ? low : low + high * plan.frameUnit
+}
+
+/** Frame number of a leaf of any level. */
+export function leafFrame(plan: TablePlan, lo: number, hi: number, level: number): number {
+  const low = (lo & plan.leafLow[level]!) >>> plan.pfnShift
+  return low + (hi & plan.leafHigh[level]!) * plan.frameUnit
+}
+
+/** Frame of the page that an address has in a leaf of any level. */
+export function pageOfLeaf(
+  plan: TablePlan,
+  lo: number,
+  hi: number,
+  level: number,
+  address: number,
+): number {
+  if (level === plan.last) return frameOf(plan, lo, hi)
+  return leafFrame(plan, lo, hi, level) + Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
+}
+
+/**
+ * Whether an entry maps frames: a leaf, or one that the format writes for pages that nobody may use. Other
+ * entries that are not valid may hold anything.
+ */
+export function mapsFrames(
+  format: PageTableFormat,
+  plan: TablePlan,
+  lo: number,
+  hi: number,
+  level: number,
+): boolean {
+  const kind = format.kindOf(lo, hi, level)
+  if (kind !== 'none') return kind === 'leaf'
+  if ((lo === 0 && hi === 0) || format.levels[level]?.leaf !== true) return false
+  const bits = format.leafBits(format.protOf(lo, hi, level), level)
+  return (lo & ~plan.leafLow[level]!) === bits.lo && (hi & ~plan.leafHigh[level]!) === bits.hi
+}
+
 function makePlan(format: PageTableFormat): TablePlan {
   const { levels, pfnShift, vaBits } = format
   const last = levels.length - 1
@@ -153,64 +211,6 @@ function changeOf(format: PageTableFormat, prot: number, bit: number): EntryChan
   }
 }
 
-/** Index of an address in a table of a level. */
-export function entryIndex(plan: TablePlan, address: number, level: number): number {
-  const shift = plan.shifts[level]!
-  const above = shift < HIGH_SHIFT ? (address / 4096) >>> (shift - 12) : highIndex(address, shift)
-  return above & plan.masks[level]!
-}
-
 function highIndex(address: number, shift: number): number {
   return (address / HIGH_UNIT) >>> (shift - HIGH_SHIFT)
-}
-
-/** Whether an entry above the last level points at a table. */
-export function isTable(plan: TablePlan, lo: number, hi: number, level: number): boolean {
-  return (
-    (lo & plan.tableLow[level]!) === plan.tableLowIs[level]! &&
-    (hi & plan.tableHigh[level]!) === plan.tableHighIs[level]!
-  )
-}
-
-/** Frame number of a pointer to a table, or of a leaf of the last level. */
-export function frameOf(plan: TablePlan, lo: number, hi: number): number {
-  const low = (lo & plan.lowMask) >>> plan.pfnShift
-  const high = hi & plan.highMask
-  return high === 0 ? low : low + high * plan.frameUnit
-}
-
-/** Frame number of a leaf of any level. */
-export function leafFrame(plan: TablePlan, lo: number, hi: number, level: number): number {
-  const low = (lo & plan.leafLow[level]!) >>> plan.pfnShift
-  return low + (hi & plan.leafHigh[level]!) * plan.frameUnit
-}
-
-/** Frame of the page that an address has in a leaf of any level. */
-export function pageOfLeaf(
-  plan: TablePlan,
-  lo: number,
-  hi: number,
-  level: number,
-  address: number,
-): number {
-  if (level === plan.last) return frameOf(plan, lo, hi)
-  return leafFrame(plan, lo, hi, level) + Math.floor((address % plan.spans[level]!) / PAGE_SIZE)
-}
-
-/**
- * Whether an entry maps frames: a leaf, or one that the format writes for pages that nobody may use. Other
- * entries that are not valid may hold anything.
- */
-export function mapsFrames(
-  format: PageTableFormat,
-  plan: TablePlan,
-  lo: number,
-  hi: number,
-  level: number,
-): boolean {
-  const kind = format.kindOf(lo, hi, level)
-  if (kind !== 'none') return kind === 'leaf'
-  if ((lo === 0 && hi === 0) || format.levels[level]?.leaf !== true) return false
-  const bits = format.leafBits(format.protOf(lo, hi, level), level)
-  return (lo & ~plan.leafLow[level]!) === bits.lo && (hi & ~plan.leafHigh[level]!) === bits.hi
 }

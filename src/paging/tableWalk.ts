@@ -95,33 +95,6 @@ export function frameAt(t: TableTree, address: number): number {
   }
 }
 
-/** Whether an entry of the last level, without its frame number, is a leaf; neighbours mostly look alike. */
-function isLeaf(t: TableTree, low: number, high: number): boolean {
-  if (low === t.leafLow && high === t.leafHigh) return true
-  if (t.format.kindOf(low, high, t.plan.last) !== 'leaf') return false
-  t.leafLow = low
-  t.leafHigh = high
-  return true
-}
-
-/** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
-function lookUp(t: TableTree, address: number): number {
-  const { plan, places, format } = t
-  const { stride, last } = plan
-  const words = places.allWords()
-  let base = places.of(address < plan.half ? t.root : t.highRoot)
-  for (let level = 0; base >= 0; level++) {
-    const at = base + entryIndex(plan, address, level) * stride
-    const lo = words[at]!
-    const hi = stride === 2 ? words[at + 1]! : 0
-    if (level === last || !isTable(plan, lo, hi, level)) {
-      return format.kindOf(lo, hi, level) === 'leaf' ? pageOfLeaf(plan, lo, hi, level, address) : -1
-    }
-    base = places.of(frameOf(plan, lo, hi))
-  }
-  return -1
-}
-
 /** Walks to the leaf of an address. */
 export function walk(t: TableTree, address: number): PageWalk {
   const { format, plan, places } = t
@@ -151,6 +124,46 @@ export function walk(t: TableTree, address: number): PageWalk {
   return { address, entries, pfn, physical, prot, leafLevel: level, bytes }
 }
 
+/** Visits the leaves that a range touches, in ascending order, each as a whole. */
+export function forEachLeaf(t: TableTree, start: number, end: number, visit: LeafVisitor): void {
+  if (start >= end) return
+  const { half } = t.plan
+  const visitor = new Visitor(t, visit)
+  if (t.root === t.highRoot) {
+    visitor.table(t.root, 0, 0, start, end)
+    return
+  }
+  if (start < half) visitor.table(t.root, 0, 0, start, Math.min(end, half))
+  if (end > half) visitor.table(t.highRoot, 0, half, Math.max(start, half), end)
+}
+
+/** Whether an entry of the last level, without its frame number, is a leaf; neighbours mostly look alike. */
+function isLeaf(t: TableTree, low: number, high: number): boolean {
+  if (low === t.leafLow && high === t.leafHigh) return true
+  if (t.format.kindOf(low, high, t.plan.last) !== 'leaf') return false
+  t.leafLow = low
+  t.leafHigh = high
+  return true
+}
+
+/** Frame that an address is mapped to, in any format and by a leaf of any size; -1 for none. */
+function lookUp(t: TableTree, address: number): number {
+  const { plan, places, format } = t
+  const { stride, last } = plan
+  const words = places.allWords()
+  let base = places.of(address < plan.half ? t.root : t.highRoot)
+  for (let level = 0; base >= 0; level++) {
+    const at = base + entryIndex(plan, address, level) * stride
+    const lo = words[at]!
+    const hi = stride === 2 ? words[at + 1]! : 0
+    if (level === last || !isTable(plan, lo, hi, level)) {
+      return format.kindOf(lo, hi, level) === 'leaf' ? pageOfLeaf(plan, lo, hi, level, address) : -1
+    }
+    base = places.of(frameOf(plan, lo, hi))
+  }
+  return -1
+}
+
 function readEntry(
   t: TableTree,
   level: number,
@@ -175,19 +188,6 @@ function readEntry(
   const name = format.levels[level]?.name ?? ''
   const entryAddress = tablePfn * PAGE_SIZE + index * format.entryBytes
   return { level, name, tablePfn, index, entryAddress, lo, hi, kind, pfn, prot }
-}
-
-/** Visits the leaves that a range touches, in ascending order, each as a whole. */
-export function forEachLeaf(t: TableTree, start: number, end: number, visit: LeafVisitor): void {
-  if (start >= end) return
-  const { half } = t.plan
-  const visitor = new Visitor(t, visit)
-  if (t.root === t.highRoot) {
-    visitor.table(t.root, 0, 0, start, end)
-    return
-  }
-  if (start < half) visitor.table(t.root, 0, 0, start, Math.min(end, half))
-  if (end > half) visitor.table(t.highRoot, 0, half, Math.max(start, half), end)
 }
 
 class Visitor {

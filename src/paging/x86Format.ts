@@ -267,15 +267,6 @@ class X86Format implements PageTableFormat {
   }
 }
 
-function levelsOf(depth: number, gbPages: boolean): TableLevel[] {
-  if (depth === 2) return [tableLevel('PGD', 22, 10, true), tableLevel('PTE', 12, 10, true)]
-  const low = [tableLevel('PMD', 21, 9, true), tableLevel('PTE', 12, 9, true)]
-  if (depth === 3) return [tableLevel('PGD', 30, 2, false), ...low]
-  const middle = [tableLevel('PUD', 30, 9, gbPages), ...low]
-  if (depth === 4) return [tableLevel('PGD', 39, 9, false), ...middle]
-  return [tableLevel('PGD', 48, 9, false), tableLevel('P4D', 39, 9, false), ...middle]
-}
-
 /**
  * Makes a format of x86.
  * @throws InvalidArgument for a number of levels that there is not.
@@ -295,3 +286,12 @@ export const X86_64_LA57: PageTableFormat = /* @__PURE__ */ x86Format({ levels: 
 export const I386: PageTableFormat = /* @__PURE__ */ x86Format({ levels: 2 })
 /** i386 with PAE: 3 levels of 8-byte entries, the top table of 4 entries. */
 export const I386_PAE: PageTableFormat = /* @__PURE__ */ x86Format({ levels: 3 })
+
+function levelsOf(depth: number, gbPages: boolean): TableLevel[] {
+  if (depth === 2) return [tableLevel('PGD', 22, 10, true), tableLevel('PTE', 12, 10, true)]
+  const low = [tableLevel('PMD', 21, 9, true), tableLevel('PTE', 12, 9, true)]
+  if (depth === 3) return [tableLevel('PGD', 30, 2, false), ...low]
+  const middle = [tableLevel('PUD', 30, 9, gbPages), ...low]
+  if (depth === 4) return [tableLevel('PGD', 39, 9, false), ...middle]
+  return [tableLevel('PGD', 48, 9, false), tableLevel('P4D', 39, 9, false), ...middle]
+}

@@ -90,6 +90,31 @@ export function ioremap(
   return area === 0 ? null : ((vmAddress(c, area) + offset) as VirtAddr)
 }
 
+/**
+ * Removes a mapping of I/O memory. Addresses of the direct map are ignored; one of its ISA range is warned
+ * of, and so is an address where nothing is mapped.
+ */
+export function iounmap(vm: Vmalloc, address: VirtAddr): void {
+  const c = vm.context
+  checkAddress(c, address)
+  if (!isVmallocAddr(c.layout, address)) {
+    const phys = address - c.layout.directMap
+    const { directMap, directMapEnd } = c.layout
+    if (phys <= Math.min(c.frames.endPfn() * PAGE_SIZE, directMapEnd - directMap)) return
+    if (phys >= ISA_START && phys < ISA_END) c.log.iounmapIsa(address)
+    else c.log.iounmapBad(address)
+    return
+  }
+  const area = findVmArea(c, address)
+  if (area === 0 || (c.space.words[area + VM_FLAGS]! & VM_IOREMAP) === 0) {
+    c.log.iounmapBad(address)
+    return
+  }
+  checkNotDeferred(c, area)
+  removeVmArea(c, area)
+  freeVmStruct(c, area)
+}
+
 /** Bits of a physical address that Linux uses. */
 function physBits(c: VmallocContext): number {
   return c.tables.format.name.startsWith('x86_64') ? 46 : 52
@@ -133,29 +158,4 @@ function mapIo(c: VmallocContext, phys: number, bytes: number, prot: number): nu
     }
   }
   return mapped ? area : 0
-}
-
-/**
- * Removes a mapping of I/O memory. Addresses of the direct map are ignored; one of its ISA range is warned
- * of, and so is an address where nothing is mapped.
- */
-export function iounmap(vm: Vmalloc, address: VirtAddr): void {
-  const c = vm.context
-  checkAddress(c, address)
-  if (!isVmallocAddr(c.layout, address)) {
-    const phys = address - c.layout.directMap
-    const { directMap, directMapEnd } = c.layout
-    if (phys <= Math.min(c.frames.endPfn() * PAGE_SIZE, directMapEnd - directMap)) return
-    if (phys >= ISA_START && phys < ISA_END) c.log.iounmapIsa(address)
-    else c.log.iounmapBad(address)
-    return
-  }
-  const area = findVmArea(c, address)
-  if (area === 0 || (c.space.words[area + VM_FLAGS]! & VM_IOREMAP) === 0) {
-    c.log.iounmapBad(address)
-    return
-  }
-  checkNotDeferred(c, area)
-  removeVmArea(c, area)
-  freeVmStruct(c, area)
 }

@@ -47,11 +47,6 @@ const CPU_WORDS = 18
 /** `kmap` in ASCII, little endian. */
 const MAGIC = 0x70616d6b
 
-/** Words of a state. */
-function kmapStateWords(slots: number, cpus: number): number {
-  return KMAP_HEADER_WORDS + slots * SLOT_WORDS + cpus * CPU_WORDS
-}
-
 /** A state in which nothing is mapped. */
 export function newKmapState(slots: number, cpus: number): Int32Array {
   const words = new Int32Array(kmapStateWords(slots, cpus))
@@ -102,6 +97,11 @@ export function checkKmapState(
     pages.add(page)
   }
   for (let cpu = 0; cpu < cpus; cpu++) checkCpu(words, cpuWord(slots, cpu), cpu, isHigh)
+}
+
+/** Words of a state. */
+function kmapStateWords(slots: number, cpus: number): number {
+  return KMAP_HEADER_WORDS + slots * SLOT_WORDS + cpus * CPU_WORDS
 }
 
 function checkCpu(

@@ -75,12 +75,6 @@ export function checkNotDeferred(c: VmallocContext, vm: number): void {
   throw bug(c, 'DOUBLE_FREE', 'deferred vm area', vmAddress(c, vm))
 }
 
-function bug(c: VmallocContext, code: string, what: string, address: number): KernelBug {
-  const text = fullAddress(c.layout, address).toString(16).padStart(16, '0')
-  const report = `Trying to vfree() ${what} (${text})`
-  return new KernelBug(code, `0x${text} cannot be freed`, [report])
-}
-
 /**
  * Puts memory aside to be freed later, in any context. As a kernel does it, the memory itself holds the link
  * to what was put aside before it.
@@ -106,6 +100,12 @@ export function runDeferred(c: VmallocContext): void {
     words[vm + VM_DEFERRED] = 0
     freeVm(c, vm)
   }
+}
+
+function bug(c: VmallocContext, code: string, what: string, address: number): KernelBug {
+  const text = fullAddress(c.layout, address).toString(16).padStart(16, '0')
+  const report = `Trying to vfree() ${what} (${text})`
+  return new KernelBug(code, `0x${text} cannot be freed`, [report])
 }
 
 /** Writes a pointer into the first bytes of an area, if anything is mapped there. */

@@ -109,27 +109,6 @@ export function makeVmStruct(
   return vm
 }
 
-/** Takes back what a request has taken that found no address space. */
-function dropVmStruct(c: VmallocContext, vm: number, object: VirtAddr): void {
-  if (vm !== 0) freeVmStruct(c, vm)
-  else c.heap.kfree(object)
-}
-
-/** Natural alignment of I/O memory: the power of two that is not less than its size, within limits. */
-function ioremapAlign(c: VmallocContext, size: number): number {
-  const largest = 2 ** ioremapMaxOrder(c)
-  let align = PAGE_SIZE
-  while (align < size && align < largest) align *= 2
-  return align
-}
-
-/** IOREMAP_MAX_ORDER: by architecture. */
-function ioremapMaxOrder(c: VmallocContext): number {
-  const { name, hugeLeaves } = c.tables.format
-  if (name.startsWith('i386')) return name === 'i386' ? 22 : 21
-  return hugeLeaves ? 30 : 19
-}
-
 /** The vm_struct of the area that holds an address, guard page included; 0 for none. */
 export function findVmArea(c: VmallocContext, address: number): number {
   const area = findArea(c.space, address)
@@ -181,4 +160,25 @@ export function freeVmStruct(c: VmallocContext, vm: number): void {
   dropCaller(c.space, words[vm + VM_CALLER]!)
   giveRecord(c.space, vm, RECORD_VM)
   if (object > 0) c.heap.kfree(object as VirtAddr)
+}
+
+/** Takes back what a request has taken that found no address space. */
+function dropVmStruct(c: VmallocContext, vm: number, object: VirtAddr): void {
+  if (vm !== 0) freeVmStruct(c, vm)
+  else c.heap.kfree(object)
+}
+
+/** Natural alignment of I/O memory: the power of two that is not less than its size, within limits. */
+function ioremapAlign(c: VmallocContext, size: number): number {
+  const largest = 2 ** ioremapMaxOrder(c)
+  let align = PAGE_SIZE
+  while (align < size && align < largest) align *= 2
+  return align
+}
+
+/** IOREMAP_MAX_ORDER: by architecture. */
+function ioremapMaxOrder(c: VmallocContext): number {
+  const { name, hugeLeaves } = c.tables.format
+  if (name.startsWith('i386')) return name === 'i386' ? 22 : 21
+  return hugeLeaves ? 30 : 19
 }

@@ -87,6 +87,12 @@ export function fillArea(
   return false
 }
 
+/** Frees the array of an area's pages. */
+export function freeArray(c: VmallocContext, array: VirtAddr, memory: ArrayMemory): void {
+  if (isVmallocAddr(c.layout, array)) memory.free(c, array)
+  else c.heap.kfree(array)
+}
+
 /** Gives back an area that could not be filled, in the order in which `vfree` does. */
 function undoFill(
   c: VmallocContext,
@@ -104,12 +110,6 @@ function undoFill(
   c.space.words[VMAP_NR_PAGES]! -= counted
   if (array !== null) freeArray(c, array, memory)
   freeVmStruct(c, vm)
-}
-
-/** Frees the array of an area's pages. */
-export function freeArray(c: VmallocContext, array: VirtAddr, memory: ArrayMemory): void {
-  if (isVmallocAddr(c.layout, array)) memory.free(c, array)
-  else c.heap.kfree(array)
 }
 
 function allocArray(

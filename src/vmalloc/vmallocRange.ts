@@ -67,27 +67,6 @@ export function allocRange(c: VmallocContext, r: RangeRequest): VirtAddr | null 
   return address === null && shift !== PAGE_SHIFT ? tryRange(c, r, PAGE_SHIFT) : address
 }
 
-/** Allocates memory with pages of one size: its address, or null. */
-function tryRange(c: VmallocContext, r: RangeRequest, shift: number): VirtAddr | null {
-  const vm = getVmArea(c, {
-    size: r.size,
-    align: shift === PAGE_SHIFT ? r.align : Math.max(r.align, 1 << shift),
-    shift,
-    flags: VM_ALLOC | VM_UNINITIALIZED | r.flags,
-    low: r.low,
-    high: r.high,
-    gfp: r.gfp,
-    node: r.node,
-  })
-  if (vm === 0) {
-    warnNoArea(c, r)
-    return null
-  }
-  if (!fillArea(c, vm, r, shift, NESTED)) return null
-  c.space.words[vm + VM_FLAGS]! &= ~VM_UNINITIALIZED
-  return vmAddress(c, vm)
-}
-
 /** The memory of page arrays that kmalloc has no block for: vmalloc memory of their own, in the whole window. */
 const NESTED: ArrayMemory = {
   alloc: (c, size, gfp, node) =>
@@ -102,28 +81,6 @@ const NESTED: ArrayMemory = {
       flags: 0,
     }),
   free: (c, address) => freeVm(c, findVmArea(c, address)),
-}
-
-/** log2 of the pages to map with: huge ones for large memory that allows them. */
-function hugeShift(c: VmallocContext, r: RangeRequest): number {
-  if (!c.hugeVmalloc || (r.flags & VM_ALLOW_HUGE_VMAP) === 0) return PAGE_SHIFT
-  const { levels, hugeLeaves } = c.tables.format
-  if (!hugeLeaves || !levels.some(({ shift, leaf }) => leaf && shift === PMD_SHIFT)) {
-    return PAGE_SHIFT
-  }
-  const nodes = r.node === NUMA_NO_NODE ? c.frames.onlineNodes() : 1
-  return Math.floor(r.size / nodes) >= 2 ** PMD_SHIFT ? PMD_SHIFT : PAGE_SHIFT
-}
-
-/** Tells that no area could be had; one that may not fail is an error. */
-function warnNoArea(c: VmallocContext, r: RangeRequest): void {
-  const text = `vmalloc error: size ${r.size}, vm_struct allocation failed`
-  if ((r.gfp & __GFP_NOFAIL) === 0) {
-    c.frames.warnAlloc(r.gfp, text)
-    return
-  }
-  c.frames.warnAlloc(r.gfp, `${text}. Retrying.`)
-  throw new OutOfMemory(text)
 }
 
 /**
@@ -146,6 +103,49 @@ export function freeVm(c: VmallocContext, vm: number): void {
   if ((flags & VM_MAP_PUT_PAGES) === 0) words[VMAP_NR_PAGES]! -= count
   if (array !== 0) freeArray(c, array, NESTED)
   freeVmStruct(c, vm)
+}
+
+/** Allocates memory with pages of one size: its address, or null. */
+function tryRange(c: VmallocContext, r: RangeRequest, shift: number): VirtAddr | null {
+  const vm = getVmArea(c, {
+    size: r.size,
+    align: shift === PAGE_SHIFT ? r.align : Math.max(r.align, 1 << shift),
+    shift,
+    flags: VM_ALLOC | VM_UNINITIALIZED | r.flags,
+    low: r.low,
+    high: r.high,
+    gfp: r.gfp,
+    node: r.node,
+  })
+  if (vm === 0) {
+    warnNoArea(c, r)
+    return null
+  }
+  if (!fillArea(c, vm, r, shift, NESTED)) return null
+  c.space.words[vm + VM_FLAGS]! &= ~VM_UNINITIALIZED
+  return vmAddress(c, vm)
+}
+
+/** log2 of the pages to map with: huge ones for large memory that allows them. */
+function hugeShift(c: VmallocContext, r: RangeRequest): number {
+  if (!c.hugeVmalloc || (r.flags & VM_ALLOW_HUGE_VMAP) === 0) return PAGE_SHIFT
+  const { levels, hugeLeaves } = c.tables.format
+  if (!hugeLeaves || !levels.some(({ shift, leaf }) => leaf && shift === PMD_SHIFT)) {
+    return PAGE_SHIFT
+  }
+  const nodes = r.node === NUMA_NO_NODE ? c.frames.onlineNodes() : 1
+  return Math.floor(r.size / nodes) >= 2 ** PMD_SHIFT ? PMD_SHIFT : PAGE_SHIFT
+}
+
+/** Tells that no area could be had; one that may not fail is an error. */
+function warnNoArea(c: VmallocContext, r: RangeRequest): void {
+  const text = `vmalloc error: size ${r.size}, vm_struct allocation failed`
+  if ((r.gfp & __GFP_NOFAIL) === 0) {
+    c.frames.warnAlloc(r.gfp, text)
+    return
+  }
+  c.frames.warnAlloc(r.gfp, `${text}. Retrying.`)
+  throw new OutOfMemory(text)
 }
 
 /**

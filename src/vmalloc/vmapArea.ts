@@ -73,46 +73,6 @@ export function allocArea(
   return area
 }
 
-/** Takes space for an area, at the first try or at one of those that follow; -1 for none. */
-function findSpace(
-  c: VmapContext,
-  size: number,
-  align: number,
-  low: number,
-  high: number,
-  gfp: number,
-  node: number,
-): number {
-  const exact = align <= c.granule || high - low === size
-  const length = exact ? size : size + align - 1
-  let purged = false
-  for (;;) {
-    fillSpare(c, gfp, node)
-    const base = takeSpace(c, size, length, align, low, high)
-    if (base >= 0) return base
-    if (!purged) {
-      purge(c, true)
-      purged = true
-    } else {
-      // Who says that something was freed where nothing was is not believed (DIFF-57).
-      const before = unusedBytes(c)
-      if (c.ops.notify() <= 0 || unusedBytes(c) <= before) return -1
-      purged = false
-    }
-  }
-}
-
-/** Bytes that are free or will be after the next purge. */
-function unusedBytes(c: VmapContext): number {
-  return c.numbers[VMAP_FREE_BYTES >> 1]! + c.numbers[VMAP_LAZY_BYTES >> 1]!
-}
-
-/** Sees to it that the CPU has an object for a split: before every try, needed or not. */
-function fillSpare(c: VmapContext, gfp: number, node: number): void {
-  const spare = (thisCpu(c) + VMAP_CPU_SPARE) >> 1
-  if (c.numbers[spare] === 0) c.numbers[spare] = c.ops.takeObject(gfp, node)
-}
-
 /** An area without bounds, in no tree; 0 for no memory. */
 export function takeArea(c: VmapContext, gfp: number, node: number): number {
   const area = takeRecord(c, RECORD_AREA)
@@ -186,4 +146,44 @@ export function findArea(c: VmapContext, address: number): number {
 /** The first busy area that ends above an address; 0 for none. */
 export function firstAreaAbove(c: VmapContext, address: number): number {
   return areaAbove(c, TREE_BUSY, address)
+}
+
+/** Takes space for an area, at the first try or at one of those that follow; -1 for none. */
+function findSpace(
+  c: VmapContext,
+  size: number,
+  align: number,
+  low: number,
+  high: number,
+  gfp: number,
+  node: number,
+): number {
+  const exact = align <= c.granule || high - low === size
+  const length = exact ? size : size + align - 1
+  let purged = false
+  for (;;) {
+    fillSpare(c, gfp, node)
+    const base = takeSpace(c, size, length, align, low, high)
+    if (base >= 0) return base
+    if (!purged) {
+      purge(c, true)
+      purged = true
+    } else {
+      // Who says that something was freed where nothing was is not believed (DIFF-57).
+      const before = unusedBytes(c)
+      if (c.ops.notify() <= 0 || unusedBytes(c) <= before) return -1
+      purged = false
+    }
+  }
+}
+
+/** Bytes that are free or will be after the next purge. */
+function unusedBytes(c: VmapContext): number {
+  return c.numbers[VMAP_FREE_BYTES >> 1]! + c.numbers[VMAP_LAZY_BYTES >> 1]!
+}
+
+/** Sees to it that the CPU has an object for a split: before every try, needed or not. */
+function fillSpare(c: VmapContext, gfp: number, node: number): void {
+  const spare = (thisCpu(c) + VMAP_CPU_SPARE) >> 1
+  if (c.numbers[spare] === 0) c.numbers[spare] = c.ops.takeObject(gfp, node)
 }

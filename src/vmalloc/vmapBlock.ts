@@ -63,43 +63,6 @@ export function takeFromBlock(c: VmallocContext, count: number, node: number): n
   return block === 0 ? -1 : blockStart(c, block)
 }
 
-/** A new block with its first `need` pages handed out; 0 when there is no memory or address space. */
-function newBlock(c: VmallocContext, need: number, node: number): number {
-  const { words, numbers } = c.space
-  const { vmallocStart, vmallocEnd } = c.layout
-  const object = c.heap.kmalloc(BLOCK_BYTES, GFP_KERNEL & GFP_RECLAIM_MASK, node)
-  if (object === null) return 0
-  const block = takeRecord(c.space, RECORD_BLOCK)
-  const bytes = blockPages(c) * PAGE_SIZE
-  const gfp = GFP_KERNEL
-  let area = 0
-  try {
-    if (block !== 0) {
-      area = allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, gfp, node)
-    }
-  } finally {
-    // After an error too, which a hook may throw.
-    if (area === 0) {
-      if (block !== 0) giveRecord(c.space, block, RECORD_BLOCK)
-      c.heap.kfree(object)
-    }
-  }
-  if (area === 0) return 0
-  const cpu = thisCpu(c.space)
-  words[area + AREA_BLOCK] = block
-  words[block + BLOCK_AREA] = area
-  words[block + BLOCK_FREE] = blockPages(c) - need
-  words[block + BLOCK_DIRTY_MIN] = blockPages(c)
-  words[block + BLOCK_CPU] = c.frames.running.cpu
-  numbers[(block + BLOCK_OBJECT) >> 1] = object
-  if (words[block + BLOCK_FREE] === 0) return block
-  words[block + BLOCK_LISTED] = 1
-  const last = words[cpu + VMAP_CPU_LAST_BLOCK]!
-  words[last === 0 ? cpu + VMAP_CPU_BLOCKS : last + BLOCK_NEXT] = block
-  words[cpu + VMAP_CPU_LAST_BLOCK] = block
-  return block
-}
-
 /** Takes `count` pages of a block back, from an address in it on; their entries are cleared. */
 export function giveToBlock(
   c: VmallocContext,
@@ -160,6 +123,53 @@ export function retireBlocks(c: VmallocContext): void {
   }
 }
 
+/** Pages of a block. */
+export function blockPages(c: VmallocContext): number {
+  return 1 << c.space.words[VMAP_BLOCK_SHIFT]!
+}
+
+/** First address of a block. */
+export function blockStart(c: VmallocContext, block: number): number {
+  return c.space.numbers[(c.space.words[block + BLOCK_AREA]! + AREA_START) >> 1]!
+}
+
+/** A new block with its first `need` pages handed out; 0 when there is no memory or address space. */
+function newBlock(c: VmallocContext, need: number, node: number): number {
+  const { words, numbers } = c.space
+  const { vmallocStart, vmallocEnd } = c.layout
+  const object = c.heap.kmalloc(BLOCK_BYTES, GFP_KERNEL & GFP_RECLAIM_MASK, node)
+  if (object === null) return 0
+  const block = takeRecord(c.space, RECORD_BLOCK)
+  const bytes = blockPages(c) * PAGE_SIZE
+  const gfp = GFP_KERNEL
+  let area = 0
+  try {
+    if (block !== 0) {
+      area = allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, gfp, node)
+    }
+  } finally {
+    // After an error too, which a hook may throw.
+    if (area === 0) {
+      if (block !== 0) giveRecord(c.space, block, RECORD_BLOCK)
+      c.heap.kfree(object)
+    }
+  }
+  if (area === 0) return 0
+  const cpu = thisCpu(c.space)
+  words[area + AREA_BLOCK] = block
+  words[block + BLOCK_AREA] = area
+  words[block + BLOCK_FREE] = blockPages(c) - need
+  words[block + BLOCK_DIRTY_MIN] = blockPages(c)
+  words[block + BLOCK_CPU] = c.frames.running.cpu
+  numbers[(block + BLOCK_OBJECT) >> 1] = object
+  if (words[block + BLOCK_FREE] === 0) return block
+  words[block + BLOCK_LISTED] = 1
+  const last = words[cpu + VMAP_CPU_LAST_BLOCK]!
+  words[last === 0 ? cpu + VMAP_CPU_BLOCKS : last + BLOCK_NEXT] = block
+  words[cpu + VMAP_CPU_LAST_BLOCK] = block
+  return block
+}
+
 /** Puts a block's addresses aside, and gives its descriptor back. It is on no list. */
 function freeBlock(c: VmallocContext, block: number): void {
   const { words, numbers } = c.space
@@ -199,14 +209,4 @@ function cpuBlocks(c: VmallocContext, cpu: number): number[] {
 function listedBlocks(c: VmallocContext): number[] {
   const cpus = Array.from({ length: c.space.words[VMAP_NR_CPUS]! }, (_, cpu) => cpu)
   return cpus.flatMap((cpu) => cpuBlocks(c, cpu))
-}
-
-/** Pages of a block. */
-export function blockPages(c: VmallocContext): number {
-  return 1 << c.space.words[VMAP_BLOCK_SHIFT]!
-}
-
-/** First address of a block. */
-export function blockStart(c: VmallocContext, block: number): number {
-  return c.space.numbers[(c.space.words[block + BLOCK_AREA]! + AREA_START) >> 1]!
 }

@@ -256,11 +256,6 @@ export function hasRecords(c: VmapContext, count: number): boolean {
   return found >= count
 }
 
-/** Offset of the first record: behind the header and its CPUs. */
-function firstRecord(words: Int32Array): number {
-  return VMAP_HEADER_WORDS + words[VMAP_NR_CPUS]! * VMAP_CPU_WORDS
-}
-
 /** Offset of the words of the CPU that is running. */
 export function thisCpu(c: VmapContext): number {
   return VMAP_HEADER_WORDS + c.running.cpu * VMAP_CPU_WORDS
@@ -272,4 +267,9 @@ export function isPowerOfTwo(value: number): boolean {
   let rest = value
   while (rest > 0x40000000 && rest % 2 === 0) rest /= 2
   return rest <= 0x40000000 && (rest & (rest - 1)) === 0
+}
+
+/** Offset of the first record: behind the header and its CPUs. */
+function firstRecord(words: Int32Array): number {
+  return VMAP_HEADER_WORDS + words[VMAP_NR_CPUS]! * VMAP_CPU_WORDS
 }

@@ -49,6 +49,47 @@ export function takeSpace(
   return carve(c, block, base, base + size) ? base : -1
 }
 
+/**
+ * Takes [start, end) out of the free area that holds it.
+ * @returns false, with nothing changed, when it takes a split and there is no memory for that.
+ */
+export function carve(c: VmapContext, area: number, start: number, end: number): boolean {
+  const place = (area + AREA_START) >> 1
+  const oldStart = c.numbers[place]!
+  const oldEnd = c.numbers[place + 1]!
+  if (start === oldStart) {
+    if (end === oldEnd) {
+      eraseArea(c, TREE_FREE, area)
+      dropArea(c, area)
+    } else {
+      resizeFree(c, area, end, oldEnd)
+    }
+    return true
+  }
+  if (end === oldEnd) {
+    resizeFree(c, area, oldStart, start)
+    return true
+  }
+  return split(c, area, start, end)
+}
+
+/** Gives the record of an area that is in no tree back, and its object. */
+export function dropArea(c: VmapContext, area: number): void {
+  const object = c.numbers[(area + AREA_OBJECT) >> 1]!
+  giveRecord(c, area, RECORD_AREA)
+  if (object > 0) c.ops.giveObject(object)
+}
+
+/** The smallest multiple of `align`, a power of two, that is not less than `address`. */
+export function alignUp(address: number, align: number): number {
+  return Math.ceil(address / align) * align
+}
+
+/** The largest multiple of `align`, a power of two, that is not more than `address`. */
+export function alignDown(address: number, align: number): number {
+  return Math.floor(address / align) * align
+}
+
 /** The kernel's walk through the free tree: an area that holds `size` bytes from `low` on; 0 for none. */
 function findFree(
   c: VmapContext,
@@ -98,30 +139,6 @@ function fits(c: VmapContext, area: number, size: number, align: number, low: nu
   return base + size <= c.numbers[place + 1]!
 }
 
-/**
- * Takes [start, end) out of the free area that holds it.
- * @returns false, with nothing changed, when it takes a split and there is no memory for that.
- */
-export function carve(c: VmapContext, area: number, start: number, end: number): boolean {
-  const place = (area + AREA_START) >> 1
-  const oldStart = c.numbers[place]!
-  const oldEnd = c.numbers[place + 1]!
-  if (start === oldStart) {
-    if (end === oldEnd) {
-      eraseArea(c, TREE_FREE, area)
-      dropArea(c, area)
-    } else {
-      resizeFree(c, area, end, oldEnd)
-    }
-    return true
-  }
-  if (end === oldEnd) {
-    resizeFree(c, area, oldStart, start)
-    return true
-  }
-  return split(c, area, start, end)
-}
-
 /** Takes a middle part: the area becomes what is right of it, a new one what is left of it. */
 function split(c: VmapContext, area: number, start: number, end: number): boolean {
   const { numbers } = c
@@ -152,21 +169,4 @@ function takeSpare(c: VmapContext): number {
   const object = c.numbers[spare]!
   c.numbers[spare] = 0
   return object !== 0 ? object : c.ops.takeObject(GFP_NOWAIT, ANY_NODE)
-}
-
-/** Gives the record of an area that is in no tree back, and its object. */
-export function dropArea(c: VmapContext, area: number): void {
-  const object = c.numbers[(area + AREA_OBJECT) >> 1]!
-  giveRecord(c, area, RECORD_AREA)
-  if (object > 0) c.ops.giveObject(object)
-}
-
-/** The smallest multiple of `align`, a power of two, that is not less than `address`. */
-export function alignUp(address: number, align: number): number {
-  return Math.ceil(address / align) * align
-}
-
-/** The largest multiple of `align`, a power of two, that is not more than `address`. */
-export function alignDown(address: number, align: number): number {
-  return Math.floor(address / align) * align
 }

@@ -50,25 +50,6 @@ export function purge(
   }
 }
 
-function purgeList(c: VmapContext, start: number, end: number): boolean {
-  const { words, numbers } = c
-  const first = firstArea(c, TREE_PURGE)
-  if (first === 0) return false
-  let last = first
-  for (let next = first; next !== 0; next = words[next + AREA_NEXT]!) last = next
-  const lowest = Math.min(start, numbers[(first + AREA_START) >> 1]!)
-  c.ops.flush(lowest, Math.max(end, numbers[(last + AREA_END) >> 1]!))
-  // The list is taken off as a whole; from here on the links lead through areas that are in no tree.
-  words[VMAP_ROOTS + TREE_PURGE] = 0
-  words[VMAP_COUNTS + TREE_PURGE] = 0
-  for (let area = first, next = 0; area !== 0; area = next) {
-    next = words[area + AREA_NEXT]!
-    const bytes = numbers[(area + AREA_END) >> 1]! - numbers[(area + AREA_START) >> 1]!
-    if (mergeArea(c, TREE_FREE, area)) numbers[VMAP_LAZY_BYTES >> 1]! -= bytes
-  }
-  return true
-}
-
 /**
  * A point where the kernel would schedule: drain work that is due runs here, unless it is held back or a
  * purge is under way.
@@ -88,4 +69,23 @@ export function lazyPages(c: VmapContext): number {
 /** Pages that may be put aside before drain work is due: 8192 for 1 CPU, 16384 for 2 and 3, and so on. */
 export function lazyMaxPages(c: VmapContext): number {
   return (32 - Math.clz32(c.words[VMAP_NR_CPUS]!)) * LAZY_PAGES
+}
+
+function purgeList(c: VmapContext, start: number, end: number): boolean {
+  const { words, numbers } = c
+  const first = firstArea(c, TREE_PURGE)
+  if (first === 0) return false
+  let last = first
+  for (let next = first; next !== 0; next = words[next + AREA_NEXT]!) last = next
+  const lowest = Math.min(start, numbers[(first + AREA_START) >> 1]!)
+  c.ops.flush(lowest, Math.max(end, numbers[(last + AREA_END) >> 1]!))
+  // The list is taken off as a whole; from here on the links lead through areas that are in no tree.
+  words[VMAP_ROOTS + TREE_PURGE] = 0
+  words[VMAP_COUNTS + TREE_PURGE] = 0
+  for (let area = first, next = 0; area !== 0; area = next) {
+    next = words[area + AREA_NEXT]!
+    const bytes = numbers[(area + AREA_END) >> 1]! - numbers[(area + AREA_START) >> 1]!
+    if (mergeArea(c, TREE_FREE, area)) numbers[VMAP_LAZY_BYTES >> 1]! -= bytes
+  }
+  return true
 }
