@@ -52,6 +52,20 @@ export function inspectSlab(
   }
 }
 
+/** Who allocated or freed the object at a distance from the start of a slab; null when that is not known. */
+export function trackOf(
+  c: SlabContext,
+  slab: number,
+  place: number,
+  kind: TrackKind,
+): InspectedTrack | null {
+  const track: ObjectTrack | null =
+    c.debug?.track(c, c.words[slab + SLAB_CACHE]!, slab, place, kind) ?? null
+  if (track === null || track.label === '') return null
+  const { label, cpu, pid, when, age, stack } = track
+  return { by: label, cpu, pid, when, age, stack }
+}
+
 function inspectObject(
   c: SlabContext,
   backing: Backing,
@@ -76,20 +90,6 @@ function inspectObject(
     freed: trackOf(c, slab, place, TRACK_FREE),
     use: inUse ? objectUse(c, backing, cache, start) : '',
   }
-}
-
-/** Who allocated or freed the object at a distance from the start of a slab; null when that is not known. */
-export function trackOf(
-  c: SlabContext,
-  slab: number,
-  place: number,
-  kind: TrackKind,
-): InspectedTrack | null {
-  const track: ObjectTrack | null =
-    c.debug?.track(c, c.words[slab + SLAB_CACHE]!, slab, place, kind) ?? null
-  if (track === null || track.label === '') return null
-  const { label, cpu, pid, when, age, stack } = track
-  return { by: label, cpu, pid, when, age, stack }
 }
 
 function isQuarantined(words: Int32Array, slab: number): boolean {

@@ -37,6 +37,11 @@ export function describeInspection(i: Inspection): string {
   return [`${digitsOf(i.digits, i.value)}: ${where}`, ...lines].join('\n  ')
 }
 
+/** A count of things. */
+export function count(n: number, one: string, more = `${one}s`): string {
+  return `${n} ${n === 1 ? one : more}`
+}
+
 function frameText({ page, where, digits }: Inspection): string {
   const lines = page === null ? [] : pageLines(page, digits)
   if (where === 'high memory') lines.push('the direct map does not reach it')
@@ -131,11 +136,6 @@ function trackLines(what: string, track: InspectedTrack | null): string[] {
   const when = `${count(track.age, 'jiffy', 'jiffies')} ago`
   const line = `${what} by ${track.by}, CPU ${track.cpu}, pid ${track.pid}, ${when}`
   return [line, ...track.stack.slice(0, FRAMES).map((frame) => `  ${frame}`)]
-}
-
-/** A count of things. */
-export function count(n: number, one: string, more = `${one}s`): string {
-  return `${n} ${n === 1 ? one : more}`
 }
 
 function bytes(n: number): string {

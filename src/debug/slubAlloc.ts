@@ -93,6 +93,18 @@ export function allocChecked(
   }
 }
 
+/** The line that tells of an allocation or a free. */
+export function traceLine(
+  c: SlabContext,
+  cache: number,
+  slab: number,
+  offset: number,
+  what: string,
+): string {
+  const counts = `inuse=${c.words[slab + SLAB_INUSE]} fp=${pointerText(firstFree(c, slab))}`
+  return `TRACE ${formatName(c.words, cache)} ${what} ${pointerAt(c, slab, offset)} ${counts}`
+}
+
 /** Takes an object from the first slab of a node that has a sound one; 0 for none. */
 function takeFromNode(
   c: SlabContext,
@@ -236,18 +248,6 @@ function checkTaken(
   words[slab + SLAB_FREE] = 0
   words[slab + SLAB_FLAGS]! |= SLAB_FROZEN | SLAB_QUARANTINED
   return false
-}
-
-/** The line that tells of an allocation or a free. */
-export function traceLine(
-  c: SlabContext,
-  cache: number,
-  slab: number,
-  offset: number,
-  what: string,
-): string {
-  const counts = `inuse=${c.words[slab + SLAB_INUSE]} fp=${pointerText(firstFree(c, slab))}`
-  return `TRACE ${formatName(c.words, cache)} ${what} ${pointerAt(c, slab, offset)} ${counts}`
 }
 
 /**

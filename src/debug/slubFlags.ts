@@ -62,6 +62,16 @@ export function parseSlubDebug(value: string | undefined, log: Log): SlubBoot {
   return { globalFlags, named, noHigherOrder }
 }
 
+/** The flags of a new cache: those asked for and those of the parameter. */
+export function slubCacheFlags(boot: SlubBoot, name: string, flags: number): number {
+  if ((flags & SLAB_NO_USER_FLAGS) !== 0) return flags
+  for (const block of boot.named) {
+    if (block.names.some((pattern) => matches(pattern, name))) return (flags | block.flags) >>> 0
+  }
+  const dropped = (flags & SLAB_NOLEAKTRACE) !== 0 ? SLAB_STORE_USER : 0
+  return (flags | (boot.globalFlags & ~dropped)) >>> 0
+}
+
 function parseLetters(letters: string, log: Log): number {
   let flags = 0
   for (const letter of letters) {
@@ -71,16 +81,6 @@ function parseLetters(letters: string, log: Log): number {
     else if (!/o/i.test(letter)) log(`slub_debug option '${letter}' unknown. skipped`)
   }
   return flags
-}
-
-/** The flags of a new cache: those asked for and those of the parameter. */
-export function slubCacheFlags(boot: SlubBoot, name: string, flags: number): number {
-  if ((flags & SLAB_NO_USER_FLAGS) !== 0) return flags
-  for (const block of boot.named) {
-    if (block.names.some((pattern) => matches(pattern, name))) return (flags | block.flags) >>> 0
-  }
-  const dropped = (flags & SLAB_NOLEAKTRACE) !== 0 ? SLAB_STORE_USER : 0
-  return (flags | (boot.globalFlags & ~dropped)) >>> 0
 }
 
 /** True when a name is the pattern's, or begins with what stands before its `*`. */

@@ -57,16 +57,6 @@ export function remainingObjects(c: SlabContext, cache: number): string[] {
   return lines
 }
 
-function objectsInUse(c: SlabContext, cache: number, slab: number): string[] {
-  const free = freeObjects(c, cache, slab)
-  return placesOf(c.words, cache, slab)
-    .filter((offset) => free?.has(offset) !== true)
-    .flatMap((offset) => [
-      `Object ${pointerAt(c, slab, offset)} @offset=${offset}`,
-      ...trackLines(c, cache, slab, offset),
-    ])
-}
-
 /**
  * What is known of the memory at an address: the cache and the object that it lies in, and who
  * allocated and freed that, as `kmem_dump_obj` prints it. Lines are separated by newlines; the
@@ -79,6 +69,16 @@ export function kmemDumpObj(slabs: SlabAllocator, address: number | null): strin
   const slab = slabAt(c, address)
   if (slab !== 0) return slabObject(c, slab, address)
   return isMemory(c, address) ? ' non-slab/vmalloc memory' : ' non-paged memory'
+}
+
+function objectsInUse(c: SlabContext, cache: number, slab: number): string[] {
+  const free = freeObjects(c, cache, slab)
+  return placesOf(c.words, cache, slab)
+    .filter((offset) => free?.has(offset) !== true)
+    .flatMap((offset) => [
+      `Object ${pointerAt(c, slab, offset)} @offset=${offset}`,
+      ...trackLines(c, cache, slab, offset),
+    ])
 }
 
 function isMemory(c: SlabContext, address: number): boolean {

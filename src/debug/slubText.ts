@@ -103,22 +103,6 @@ export function firstFree(c: SlabContext, slab: number): bigint {
   return fullAddress(c.layout, objectAddress(c, slab, first - 1))
 }
 
-/** A pointer from its halves. */
-function pointerOf(lo: number, hi: number): bigint {
-  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
-}
-
-function pageFlagsText(c: SlabContext, slab: number): string {
-  const words = c.words
-  const node = slabNode(words, slab)
-  const zone = c.source.zoneIndexOf(words[slab + SLAB_PFN]!)
-  const head = slabOrderOf(words, slab) > 0 ? PG_HEAD : 0
-  const reserve = (words[slab + SLAB_FLAGS]! & SLAB_PFMEMALLOC) !== 0 ? PG_ACTIVE : 0
-  const flags = PG_SLAB | head | reserve
-  const word = (BigInt(node) << 58n) | (BigInt(zone) << 56n) | BigInt(flags)
-  return `0x${word.toString(16)}(${formatPageFlagsAndPlace(flags, node, zone)})`
-}
-
 /** Everything about an object that starts at a place of its slab. */
 export function objectLines(c: SlabContext, cache: number, slab: number, offset: number): string[] {
   const words = c.words
@@ -158,10 +142,6 @@ export function trackLines(c: SlabContext, cache: number, slab: number, offset: 
   })
 }
 
-function ageText(track: ObjectTrack): string {
-  return BigInt.asUintN(64, BigInt(track.age)).toString()
-}
-
 /**
  * A dump of bytes by their kernel addresses, 16 a line; no line for none. `at` is a physical
  * address.
@@ -178,4 +158,24 @@ export function hexDump(c: SlabContext, prefix: string, at: number, length: numb
     lines.push(`${prefix}${address}: ${digits.padEnd(HEX_COLUMNS)}${text.join('')}`)
   }
   return lines
+}
+
+/** A pointer from its halves. */
+function pointerOf(lo: number, hi: number): bigint {
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+}
+
+function pageFlagsText(c: SlabContext, slab: number): string {
+  const words = c.words
+  const node = slabNode(words, slab)
+  const zone = c.source.zoneIndexOf(words[slab + SLAB_PFN]!)
+  const head = slabOrderOf(words, slab) > 0 ? PG_HEAD : 0
+  const reserve = (words[slab + SLAB_FLAGS]! & SLAB_PFMEMALLOC) !== 0 ? PG_ACTIVE : 0
+  const flags = PG_SLAB | head | reserve
+  const word = (BigInt(node) << 58n) | (BigInt(zone) << 56n) | BigInt(flags)
+  return `0x${word.toString(16)}(${formatPageFlagsAndPlace(flags, node, zone)})`
+}
+
+function ageText(track: ObjectTrack): string {
+  return BigInt.asUintN(64, BigInt(track.age)).toString()
 }

@@ -108,14 +108,14 @@ export class SlubTracks {
   }
 }
 
-/** A word of 64 bits from its halves. */
-function wordOf(lo: number, hi: number): bigint {
-  return (BigInt(hi) << 32n) | BigInt(lo)
-}
-
 /** Wipes both tracks of an object. */
 export function clearTracks(c: SlabContext, cache: number, slab: number, offset: number): void {
   c.ram.fill(trackAt(c, cache, slab, offset, TRACK_ALLOC), 2 * TRACK_BYTES, 0)
+}
+
+/** A word of 64 bits from its halves. */
+function wordOf(lo: number, hi: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo)
 }
 
 function trackAt(

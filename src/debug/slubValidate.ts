@@ -71,28 +71,6 @@ export function validateSlabs(c: SlabContext, r: SlubReports, cache: number): nu
   return slabs
 }
 
-function validateList(c: SlabContext, r: SlubReports, cache: number, head: number): number {
-  let count = 0
-  for (let slab = c.words[head]!; slab !== head; slab = c.words[slab + SLAB_NEXT]!) {
-    validateSlab(c, r, cache, slab)
-    count += 1
-  }
-  return count
-}
-
-function validateSlab(c: SlabContext, r: SlubReports, cache: number, slab: number): void {
-  if (!checkSlab(c, r, cache, slab) || !walkFreeList(c, r, cache, slab, 0)) return
-  const free = freeObjects(c, cache, slab)
-  if (free === null) {
-    const name = formatName(c.words, cache)
-    throw r.fault(`the free list of a slab of cache ${name} is a loop: a kernel hangs in it`)
-  }
-  for (const offset of placesOf(c.words, cache, slab)) {
-    const red = free.has(offset) ? RED_INACTIVE : RED_ACTIVE
-    if (!checkObject(c, r, cache, slab, offset, red)) return
-  }
-}
-
 /** The objects on a slab's free list as far as it can be followed; null when it is a loop. */
 export function freeObjects(c: SlabContext, cache: number, slab: number): Set<number> | null {
   const free = new Set<number>()
@@ -119,5 +97,27 @@ export function checkDiscarded(c: SlabContext, r: SlubReports, slab: number): vo
   checkLeftover(c, r, cache, slab)
   for (const offset of placesOf(c.words, cache, slab)) {
     checkObject(c, r, cache, slab, offset, RED_INACTIVE)
+  }
+}
+
+function validateList(c: SlabContext, r: SlubReports, cache: number, head: number): number {
+  let count = 0
+  for (let slab = c.words[head]!; slab !== head; slab = c.words[slab + SLAB_NEXT]!) {
+    validateSlab(c, r, cache, slab)
+    count += 1
+  }
+  return count
+}
+
+function validateSlab(c: SlabContext, r: SlubReports, cache: number, slab: number): void {
+  if (!checkSlab(c, r, cache, slab) || !walkFreeList(c, r, cache, slab, 0)) return
+  const free = freeObjects(c, cache, slab)
+  if (free === null) {
+    const name = formatName(c.words, cache)
+    throw r.fault(`the free list of a slab of cache ${name} is a loop: a kernel hangs in it`)
+  }
+  for (const offset of placesOf(c.words, cache, slab)) {
+    const red = free.has(offset) ? RED_INACTIVE : RED_ACTIVE
+    if (!checkObject(c, r, cache, slab, offset, red)) return
   }
 }

@@ -63,6 +63,25 @@ export function checkLists(words: Int32Array, v: Violations, listed: Int32Array)
   }
 }
 
+/**
+ * Where more blocks are marked than listed, finds those that are on no list. Lists with whole links
+ * share no record, so equal counts mean that exactly the marked blocks are listed.
+ */
+export function nameLostBlocks(
+  words: Int32Array,
+  v: Violations,
+  listed: Int32Array,
+  marked: Int32Array,
+): void {
+  for (let at = 0; at < listed.length; at++) {
+    if (listed[at] === BROKEN || listed[at] === marked[at]) continue
+    const number = Math.floor(at / COUNTS_PER_ZONE)
+    const order = at % COUNTS_PER_ZONE
+    if (order === MAX_ORDER) nameLostPcpBlocks(words, v, number)
+    else nameLostFreeBlocks(words, v, number, order)
+  }
+}
+
 function checkFreeLists(
   words: Int32Array,
   v: Violations,
@@ -224,25 +243,6 @@ function checkPcpMembers(
 function inZone(words: Int32Array, zone: number, pfn: number, order: number): boolean {
   if (zoneOfPfn(words, pfn) !== zone) return false
   return order === 0 || zoneOfPfn(words, pfn + 2 ** order - 1) === zone
-}
-
-/**
- * Where more blocks are marked than listed, finds those that are on no list. Lists with whole links
- * share no record, so equal counts mean that exactly the marked blocks are listed.
- */
-export function nameLostBlocks(
-  words: Int32Array,
-  v: Violations,
-  listed: Int32Array,
-  marked: Int32Array,
-): void {
-  for (let at = 0; at < listed.length; at++) {
-    if (listed[at] === BROKEN || listed[at] === marked[at]) continue
-    const number = Math.floor(at / COUNTS_PER_ZONE)
-    const order = at % COUNTS_PER_ZONE
-    if (order === MAX_ORDER) nameLostPcpBlocks(words, v, number)
-    else nameLostFreeBlocks(words, v, number, order)
-  }
 }
 
 function nameLostFreeBlocks(words: Int32Array, v: Violations, number: number, order: number): void {

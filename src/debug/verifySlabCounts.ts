@@ -55,30 +55,6 @@ export function checkCounts(s: Survey, atLeast: boolean): void {
   checkPageCounts(s)
 }
 
-function checkPageCounts(s: Survey): void {
-  const { words, v } = s
-  const nodes = s.c.source.nrNodes
-  const pages = new Int32Array(nodes * 2)
-  for (const slab of s.slabs) {
-    const flags = words[words[slab + SLAB_CACHE]! + CACHE_FLAGS]!
-    const kind =
-      (flags & SLAB_RECLAIM_ACCOUNT) !== 0 ? NODE_SLAB_RECLAIMABLE : NODE_SLAB_UNRECLAIMABLE
-    pages[slabNode(words, slab) * 2 + kind]! += 2 ** slabOrderOf(words, slab)
-  }
-  for (const pfn of s.large) {
-    pages[s.c.source.nodeOf(pfn) * 2 + NODE_SLAB_UNRECLAIMABLE]! +=
-      2 ** (-1 - words[SLAB_FRAMES + pfn]!)
-  }
-  for (let id = 0; id < nodes; id++) {
-    for (const kind of [NODE_SLAB_RECLAIMABLE, NODE_SLAB_UNRECLAIMABLE]) {
-      const counted = words[nodeCounters(words, id) + kind]
-      const found = pages[id * 2 + kind]
-      if (counted === found) continue
-      v.report('COUNT-2', `node ${id} counts ${counted} pages of kind ${kind}, has ${found}`)
-    }
-  }
-}
-
 /** Checks that the descriptors of caches are what the two first caches have allocated. */
 export function checkDescriptors(s: Survey): void {
   const { words } = s
@@ -109,6 +85,30 @@ export function checkDescriptors(s: Survey): void {
     if (live === objects.size) continue
     const text = `has ${live} objects in use, ${objects.size} of them known`
     s.v.report('CACHE-3', `${cacheText(words, words[column]!)} ${text}`)
+  }
+}
+
+function checkPageCounts(s: Survey): void {
+  const { words, v } = s
+  const nodes = s.c.source.nrNodes
+  const pages = new Int32Array(nodes * 2)
+  for (const slab of s.slabs) {
+    const flags = words[words[slab + SLAB_CACHE]! + CACHE_FLAGS]!
+    const kind =
+      (flags & SLAB_RECLAIM_ACCOUNT) !== 0 ? NODE_SLAB_RECLAIMABLE : NODE_SLAB_UNRECLAIMABLE
+    pages[slabNode(words, slab) * 2 + kind]! += 2 ** slabOrderOf(words, slab)
+  }
+  for (const pfn of s.large) {
+    pages[s.c.source.nodeOf(pfn) * 2 + NODE_SLAB_UNRECLAIMABLE]! +=
+      2 ** (-1 - words[SLAB_FRAMES + pfn]!)
+  }
+  for (let id = 0; id < nodes; id++) {
+    for (const kind of [NODE_SLAB_RECLAIMABLE, NODE_SLAB_UNRECLAIMABLE]) {
+      const counted = words[nodeCounters(words, id) + kind]
+      const found = pages[id * 2 + kind]
+      if (counted === found) continue
+      v.report('COUNT-2', `node ${id} counts ${counted} pages of kind ${kind}, has ${found}`)
+    }
   }
 }
 

@@ -320,6 +320,17 @@ export class Machine implements MachineParts {
   }
 }
 
+/**
+ * Throws unless every invariant of a machine holds.
+ * @throws InvalidArgument with the first breach.
+ */
+export function refuseBroken(m: MachineParts, what = 'snapshot'): void {
+  const [first] = verifyMachine(m)
+  if (first === undefined) return
+  const { part, id, message } = first
+  throw new InvalidArgument(what, `${part}: ${message}`, `a state that keeps ${id}`)
+}
+
 function checkOptions(options: unknown): void {
   if (typeof options === 'object' && options !== null) return
   throw new InvalidArgument('options', options, 'an object')
@@ -354,15 +365,4 @@ function bootPages(
 /** What the page allocator is given anew when it is attached to. */
 function pageHooks({ log, clock, image, pressure }: AttachOptions): CommonOptions {
   return given({ log: log && kernelLog(log, given({ clock, image })), pressure })
-}
-
-/**
- * Throws unless every invariant of a machine holds.
- * @throws InvalidArgument with the first breach.
- */
-export function refuseBroken(m: MachineParts, what = 'snapshot'): void {
-  const [first] = verifyMachine(m)
-  if (first === undefined) return
-  const { part, id, message } = first
-  throw new InvalidArgument(what, `${part}: ${message}`, `a state that keeps ${id}`)
 }

@@ -46,12 +46,6 @@ export function fragmentationSample(
   return { at, zones: zones.map((zone) => zoneSample(words, zone)) }
 }
 
-function checkMoment(at: unknown): void {
-  if (typeof at !== 'number' || !(Math.abs(at) <= Number.MAX_SAFE_INTEGER)) {
-    throw new InvalidArgument('at', at, 'a number from -(2^53 - 1) to 2^53 - 1')
-  }
-}
-
 /**
  * When each sample was taken.
  * @throws InvalidArgument for what is no sample, and for times that go back.
@@ -71,6 +65,12 @@ export function sampleTimes(samples: readonly FragmentationSample[]): number[] {
     for (const zone of zones) checkZone(zone, i)
   })
   return times
+}
+
+function checkMoment(at: unknown): void {
+  if (typeof at !== 'number' || !(Math.abs(at) <= Number.MAX_SAFE_INTEGER)) {
+    throw new InvalidArgument('at', at, 'a number from -(2^53 - 1) to 2^53 - 1')
+  }
 }
 
 function checkZone(zone: unknown, i: number): void {

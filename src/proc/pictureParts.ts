@@ -150,23 +150,6 @@ export function fitText(content: string, size: number, room: number): string {
   return `${kept}…`
 }
 
-/** Lines of text, none wider than `room`. */
-function wrapText(content: string, size: number, room: number): string[] {
-  const lines: string[] = []
-  let line = ''
-  for (const word of content.split(' ')) {
-    const longer = line === '' ? word : `${line} ${word}`
-    if (line !== '' && textWidth(longer, size) > room) {
-      lines.push(line)
-      line = word
-    } else {
-      line = longer
-    }
-  }
-  lines.push(line)
-  return lines.map((each) => fitText(each, size, room))
-}
-
 /** Bytes in the largest unit that keeps them at 1 or more: `96 B`, `3.8 MiB`, `32 TiB`. */
 export function sizeText(bytes: number): string {
   if (bytes < KiB) return `${bytes} B`
@@ -189,6 +172,23 @@ export function countText(count: number, noun: string): string {
 /** A part of a whole in percent; `0%` of nothing. */
 export function percentText(part: number, whole: number): string {
   return `${whole === 0 ? 0 : Math.round((100 * part) / whole)}%`
+}
+
+/** Lines of text, none wider than `room`. */
+function wrapText(content: string, size: number, room: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of content.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`
+    if (line !== '' && textWidth(longer, size) > room) {
+      lines.push(line)
+      line = word
+    } else {
+      line = longer
+    }
+  }
+  lines.push(line)
+  return lines.map((each) => fitText(each, size, room))
 }
 
 /** Width of a character as a part of its height. */

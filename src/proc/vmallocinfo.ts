@@ -102,6 +102,38 @@ export function formatVmallocInfo(vm: Vmalloc, options: VmallocInfoOptions = {})
   return `${lines.join('\n')}\n`
 }
 
+/**
+ * Reads a text of `/proc/vmallocinfo`, of any machine.
+ * @throws InvalidArgument naming the first line that is not one.
+ */
+export function parseVmallocInfo(text: string): VmallocInfoRow[] {
+  if (typeof text !== 'string') throw new InvalidArgument('text', text, 'a string')
+  return text.split('\n').flatMap((line, i) => (line === '' ? [] : [parseLine(line, i + 1)]))
+}
+
+/**
+ * The text that rows were read from: the inverse of {@link parseVmallocInfo}.
+ * @param digits of an address, 8 on a 32-bit machine; 16 when not given. Physical addresses have 16, or 8 where the
+ * addresses have 8 (unlike a kernel with PAE).
+ */
+export function formatVmallocRows(rows: readonly VmallocInfoRow[], digits = 16): string {
+  const hex = (value: bigint | number) => `0x${value.toString(16).padStart(digits, '0')}`
+  return rows.map((row) => `${hex(row.start)}-${hex(row.end)} ${rowText(row, hex)}\n`).join('')
+}
+
+/** The three lines of vmalloc in `/proc/meminfo`. */
+export function formatVmallocMeminfo(vm: Vmalloc): string {
+  const { layout, space } = vm.context
+  const used = space.words[VMAP_NR_PAGES]! * 4
+  const line = (name: string, kib: number) =>
+    `${`${name}:`.padEnd(15)} ${String(kib).padStart(8)} kB\n`
+  return (
+    line('VmallocTotal', vmallocTotalKib(layout)) +
+    line('VmallocUsed', used) +
+    line('VmallocChunk', 0)
+  )
+}
+
 /** What a line says of an area besides its addresses. */
 function describe(c: VmallocContext, vm: number): string {
   const { words, numbers } = c.space
@@ -134,15 +166,6 @@ function nodeCounts(c: VmallocContext, pfns: readonly number[], order: number): 
     if (c.frames.isMemory(pfn)) counts[c.frames.nodeOf(pfn)]! += step
   }
   return counts.flatMap((count, node) => (count === 0 ? [] : [`N${node}=${count}`]))
-}
-
-/**
- * Reads a text of `/proc/vmallocinfo`, of any machine.
- * @throws InvalidArgument naming the first line that is not one.
- */
-export function parseVmallocInfo(text: string): VmallocInfoRow[] {
-  if (typeof text !== 'string') throw new InvalidArgument('text', text, 'a string')
-  return text.split('\n').flatMap((line, i) => (line === '' ? [] : [parseLine(line, i + 1)]))
 }
 
 function parseLine(line: string, number: number): VmallocInfoRow {
@@ -178,16 +201,6 @@ function parseLine(line: string, number: number): VmallocInfoRow {
   return { ...row, kind: 'area' }
 }
 
-/**
- * The text that rows were read from: the inverse of {@link parseVmallocInfo}.
- * @param digits of an address, 8 on a 32-bit machine; 16 when not given. Physical addresses have 16, or 8 where the
- * addresses have 8 (unlike a kernel with PAE).
- */
-export function formatVmallocRows(rows: readonly VmallocInfoRow[], digits = 16): string {
-  const hex = (value: bigint | number) => `0x${value.toString(16).padStart(digits, '0')}`
-  return rows.map((row) => `${hex(row.start)}-${hex(row.end)} ${rowText(row, hex)}\n`).join('')
-}
-
 function rowText(row: VmallocInfoRow, hex: (value: number) => string): string {
   const parts = [String(row.size).padStart(7)]
   if (row.kind === 'vm_map_ram') parts.push('vm_map_ram')
@@ -198,17 +211,4 @@ function rowText(row: VmallocInfoRow, hex: (value: number) => string): string {
   parts.push(...row.words)
   for (const [node, count] of Object.entries(row.nodes)) parts.push(`N${node}=${count}`)
   return parts.join(' ')
-}
-
-/** The three lines of vmalloc in `/proc/meminfo`. */
-export function formatVmallocMeminfo(vm: Vmalloc): string {
-  const { layout, space } = vm.context
-  const used = space.words[VMAP_NR_PAGES]! * 4
-  const line = (name: string, kib: number) =>
-    `${`${name}:`.padEnd(15)} ${String(kib).padStart(8)} kB\n`
-  return (
-    line('VmallocTotal', vmallocTotalKib(layout)) +
-    line('VmallocUsed', used) +
-    line('VmallocChunk', 0)
-  )
 }

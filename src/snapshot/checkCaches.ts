@@ -70,6 +70,24 @@ export function checkSlabState(m: MachineParts, words: Int32Array): FoundCache[]
   return listCaches(words, first)
 }
 
+/**
+ * The constructors for the caches of a snapshot: those of the machine's caches of the same number and name, or else of
+ * the only one of that name. A cache that has none to be found makes no slab before `findCache` gives it one.
+ */
+export function constructorsFor(
+  c: SlabContext,
+  caches: readonly FoundCache[],
+): readonly (readonly [id: number, ctor: Ctor])[] {
+  const own = ownCaches(c).filter(({ hasCtor }) => hasCtor)
+  return caches
+    .filter(({ hasCtor }) => hasCtor)
+    .map(({ id, name }) => {
+      const named = own.filter((cache) => cache.name === name)
+      const same = named.find((cache) => cache.id === id) ?? (named.length === 1 ? named[0] : null)
+      return [id, c.ctors.get(same?.id ?? 0) ?? missingCtor(name)] as const
+    })
+}
+
 /** The caches of a state; as many as its list says, at places where one can be. */
 function listCaches(words: Int32Array, first = firstSlabRecord(words)): FoundCache[] {
   const count = words[SLAB_NR_CACHES]!
@@ -97,24 +115,6 @@ function listCaches(words: Int32Array, first = firstSlabRecord(words)): FoundCac
 function firstSlabRecord(words: Int32Array): number {
   const fixed = SLAB_FRAMES + words[SLAB_MAX_PFN]! + words[SLAB_NR_NODES]! * NODE_SLAB_WORDS
   return (fixed + 15) & -16
-}
-
-/**
- * The constructors for the caches of a snapshot: those of the machine's caches of the same number and name, or else of
- * the only one of that name. A cache that has none to be found makes no slab before `findCache` gives it one.
- */
-export function constructorsFor(
-  c: SlabContext,
-  caches: readonly FoundCache[],
-): readonly (readonly [id: number, ctor: Ctor])[] {
-  const own = ownCaches(c).filter(({ hasCtor }) => hasCtor)
-  return caches
-    .filter(({ hasCtor }) => hasCtor)
-    .map(({ id, name }) => {
-      const named = own.filter((cache) => cache.name === name)
-      const same = named.find((cache) => cache.id === id) ?? (named.length === 1 ? named[0] : null)
-      return [id, c.ctors.get(same?.id ?? 0) ?? missingCtor(name)] as const
-    })
 }
 
 /** The caches of the machine; none when its own state is damaged, which a snapshot may be there to mend. */

@@ -93,25 +93,6 @@ export function checkPages({ pages }: SnapshotParts, words: Int32Array): void {
   }
 }
 
-function checkZone(own: Int32Array, words: Int32Array, i: number, cpus: number): void {
-  const zone = words[HEADER_ZONES]! + i * ZONE_WORDS
-  checkColumns('pages', own, words, [zone + ZONE_NODE, zone + ZONE_PCP])
-  const heads = zone + ZONE_LISTS
-  for (let at = 0; at < ORDERS * ZONE_LISTS_PER_ORDER; at += 2) checkLinks(words, heads + at)
-  const pcps = words[zone + ZONE_PCP]!
-  for (let cpu = 0; cpu < cpus; cpu++) {
-    const lists = pcps + cpu * PCP_WORDS + PCP_LISTS
-    for (let list = 0; list < NR_PCP_LISTS; list++) checkLinks(words, lists + list * 2)
-  }
-}
-
-/** Links lead to something of the state. */
-function checkLinks(words: Int32Array, record: number): void {
-  const last = words.length - 2
-  checkInteger('link of the snapshot', words[record + PAGE_NEXT]!, 0, last)
-  checkInteger('link of the snapshot', words[record + PAGE_PREV]!, 0, last)
-}
-
 /**
  * @param pages the state of the page allocator, of the same snapshot.
  * @throws InvalidArgument unless `words` is a state of the mapper of this machine.
@@ -153,13 +134,6 @@ export function checkSpace(m: MachineParts, words: Int32Array, pages: Int32Array
   }
 }
 
-function isPageInUse(pages: Int32Array, pfn: number): boolean {
-  if (pfn < 0 || pfn >= pages[HEADER_MAX_PFN]!) return false
-  const flags = pages[pageRecord(pfn) + PAGE_FLAGS]!
-  const single = flagsOrder(flags) === 0 && (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0
-  return single && pages[pageRecord(pfn) + PAGE_REFS]! > 0
-}
-
 /** Columns that are fixed when a machine is made: equal, or these are different machines. */
 export function checkColumns(
   section: string,
@@ -172,4 +146,30 @@ export function checkColumns(
     const limit = `${own[column]}, as in this machine`
     throw new InvalidArgument(`word ${column} of section ${section}`, words[column], limit)
   }
+}
+
+function checkZone(own: Int32Array, words: Int32Array, i: number, cpus: number): void {
+  const zone = words[HEADER_ZONES]! + i * ZONE_WORDS
+  checkColumns('pages', own, words, [zone + ZONE_NODE, zone + ZONE_PCP])
+  const heads = zone + ZONE_LISTS
+  for (let at = 0; at < ORDERS * ZONE_LISTS_PER_ORDER; at += 2) checkLinks(words, heads + at)
+  const pcps = words[zone + ZONE_PCP]!
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    const lists = pcps + cpu * PCP_WORDS + PCP_LISTS
+    for (let list = 0; list < NR_PCP_LISTS; list++) checkLinks(words, lists + list * 2)
+  }
+}
+
+/** Links lead to something of the state. */
+function checkLinks(words: Int32Array, record: number): void {
+  const last = words.length - 2
+  checkInteger('link of the snapshot', words[record + PAGE_NEXT]!, 0, last)
+  checkInteger('link of the snapshot', words[record + PAGE_PREV]!, 0, last)
+}
+
+function isPageInUse(pages: Int32Array, pfn: number): boolean {
+  if (pfn < 0 || pfn >= pages[HEADER_MAX_PFN]!) return false
+  const flags = pages[pageRecord(pfn) + PAGE_FLAGS]!
+  const single = flagsOrder(flags) === 0 && (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0
+  return single && pages[pageRecord(pfn) + PAGE_REFS]! > 0
 }

@@ -50,6 +50,15 @@ export function loadState(m: SnapshotParts, state: LoadedState): void {
   takeOver(m)
 }
 
+/** Takes over what the states say now: which CPU runs, and which pages are page tables. */
+export function takeOver(m: SnapshotParts): void {
+  const c = m.pages.context
+  switchCpu(c, c.words[HEADER_CURRENT_CPU]!)
+  if (m.vm === undefined) return
+  const { space, tables } = m.vm.context
+  tables.readopt(space.words[VMAP_ROOT_PFN]!, space.words[VMAP_ROOT_PFN + 1]!)
+}
+
 function loadAbove(m: MachineParts, { slabs, space, ctors }: StateAbove, from: Snapshot): void {
   const c = m.slabs.context
   const mapper = m.vm.context
@@ -62,15 +71,6 @@ function loadAbove(m: MachineParts, { slabs, space, ctors }: StateAbove, from: S
   c.caller = running.slabCaller
   mapper.caller = running.mapperCaller
   mapper.space.held = running.held
-}
-
-/** Takes over what the states say now: which CPU runs, and which pages are page tables. */
-export function takeOver(m: SnapshotParts): void {
-  const c = m.pages.context
-  switchCpu(c, c.words[HEADER_CURRENT_CPU]!)
-  if (m.vm === undefined) return
-  const { space, tables } = m.vm.context
-  tables.readopt(space.words[VMAP_ROOT_PFN]!, space.words[VMAP_ROOT_PFN + 1]!)
 }
 
 /** Writes the parts that hold something on one of the sides: so memory that was never used is not touched. */

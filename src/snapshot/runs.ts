@@ -83,12 +83,6 @@ export function writePageRuns(
   }
 }
 
-function writeHead(view: DataView, at: number, start: number, count: number): number {
-  view.setUint32(at, start, true)
-  view.setUint32(at + 4, count, true)
-  return at + RUN_HEAD_BYTES
-}
-
 /**
  * Finds the runs in bytes [at, end) of a file. Takes memory with the section, whatever it says.
  * @throws InvalidArgument unless they are ascending, within `limit` units, and fill the section.
@@ -125,4 +119,10 @@ export function readRuns(
     place = content + count * unit
   }
   return runs
+}
+
+function writeHead(view: DataView, at: number, start: number, count: number): number {
+  view.setUint32(at, start, true)
+  view.setUint32(at + 4, count, true)
+  return at + RUN_HEAD_BYTES
 }

@@ -77,6 +77,34 @@ const NOTHING_ABOVE: ShapeAbove = {
   areaCache: 0,
 }
 
+/** What has to be equal for states to be compared: what their words mean. */
+export const COMPARED: readonly (keyof Shape)[] = [
+  'memory',
+  'frames',
+  'cpus',
+  'nodes',
+  'layout',
+  'addressBits',
+  'signHigh',
+]
+
+/**
+ * Checks that a snapshot is of a machine of this shape.
+ * @throws InvalidArgument naming the first difference.
+ */
+export function checkShape(
+  own: Shape,
+  other: Shape,
+  keys = Object.keys(own) as readonly (keyof Shape)[],
+): void {
+  for (const key of keys) {
+    const [ours, theirs] = [own[key], other[key]]
+    if (JSON.stringify(ours) === JSON.stringify(theirs)) continue
+    const limit = `${show(ours)}, as in this machine`
+    throw new InvalidArgument(`${key} of the snapshot`, show(theirs), limit)
+  }
+}
+
 function shapeAbove(m: MachineParts): ShapeAbove {
   const slabs = m.slabs.context
   const { layout } = slabs
@@ -105,34 +133,6 @@ function shapeAbove(m: MachineParts): ShapeAbove {
       ['hugeIomap', mapper.hugeIomap],
     ],
     areaCache: mapper.areaCache?.record ?? 0,
-  }
-}
-
-/** What has to be equal for states to be compared: what their words mean. */
-export const COMPARED: readonly (keyof Shape)[] = [
-  'memory',
-  'frames',
-  'cpus',
-  'nodes',
-  'layout',
-  'addressBits',
-  'signHigh',
-]
-
-/**
- * Checks that a snapshot is of a machine of this shape.
- * @throws InvalidArgument naming the first difference.
- */
-export function checkShape(
-  own: Shape,
-  other: Shape,
-  keys = Object.keys(own) as readonly (keyof Shape)[],
-): void {
-  for (const key of keys) {
-    const [ours, theirs] = [own[key], other[key]]
-    if (JSON.stringify(ours) === JSON.stringify(theirs)) continue
-    const limit = `${show(ours)}, as in this machine`
-    throw new InvalidArgument(`${key} of the snapshot`, show(theirs), limit)
   }
 }
 
