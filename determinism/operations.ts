@@ -22,14 +22,11 @@ import {
   kmemCacheAllocBulk,
   kmemCacheFreeBulk,
   kmemdup,
-  type Layout,
-  type Machine,
   Mempool,
   MiB,
   PAGE_READONLY,
   PAGE_SHARED,
   PAGE_SIZE,
-  type PageTableFormat,
   type Pfn,
   purgeVmapAreas,
   refreshVmstat,
@@ -47,77 +44,16 @@ import {
   vmUnmapRam,
   vwrite,
 } from 'kmem'
-import { Mixer, Numbers } from './mixer'
+import {
+  type Area,
+  type Block,
+  type HeldObject,
+  hold,
+  type MappedKind,
+  type Player,
+  pick,
+} from './player'
 
-/** A block of pages; of `bytes` bytes, or of an order. */
-interface Block {
-  readonly pfn: Pfn
-  readonly order: number
-  readonly bytes: number
-}
-
-interface HeldObject {
-  readonly address: VirtAddr
-  /** Name of its cache; '' for kmalloc. */
-  readonly cache: string
-}
-
-type MappedKind = 'vmap' | 'ram' | 'io'
-
-interface Area {
-  readonly address: VirtAddr
-  readonly kind: 'pages' | MappedKind
-  readonly count: number
-}
-
-/** Who makes the calls, and what it holds. */
-export interface Player extends Holdings {
-  machine: Machine
-  readonly format: PageTableFormat
-  readonly layout: Layout
-  readonly cpus: number
-}
-
-interface Holdings {
-  readonly answers: Mixer
-  readonly blocks: Block[]
-  readonly objects: HeldObject[]
-  readonly areas: Area[]
-  space: AddressSpace | null
-  /** The next number in [0, limit). */
-  below(limit: number): number
-  /** Takes one out at random. */
-  take<T>(held: T[]): T | undefined
-  /** Ends the address space and frees its pages: it does not go along when a machine is saved. */
-  closeSpace(machine: Machine): void
-}
-
-/** What somebody holds who has made no call yet. */
-export function newHoldings(seed: number): Holdings {
-  const numbers = new Numbers(seed)
-  return {
-    answers: new Mixer(),
-    blocks: [],
-    objects: [],
-    areas: [],
-    space: null,
-    below: (limit) => numbers.below(limit),
-    take<T>(held: T[]): T | undefined {
-      return held.length === 0 ? undefined : held.splice(numbers.below(held.length), 1)[0]
-    },
-    closeSpace(machine) {
-      const pages = this.space?.mappings() ?? []
-      this.space?.destroy()
-      for (const { pfn, bytes } of pages) {
-        for (let i = 0; i < bytes / PAGE_SIZE; i++) machine.freePages((pfn + i) as Pfn)
-      }
-      this.space = null
-    },
-  }
-}
-
-/** Of pages, objects and areas no more are held. */
-const MOST = 300
 const QUIET = __GFP_NOWARN
 const MASKS = [
   GFP_KERNEL,
@@ -137,21 +73,6 @@ const DEVICE: Device = { name: 'dev0', node: -1, dmaMask: dmaBitMask(36) }
 const DEVICES = 0x400000000
 /** Where the user's pages are. */
 const USER = 0x40000
-
-function pick<const T>(p: Player, choices: readonly T[]): T {
-  return choices[p.below(choices.length)]!
-}
-
-/** Holds one more, and lets an old one go when there are too many. */
-function hold<T>(
-  p: Player,
-  held: T[],
-  one: T,
-  free: (p: Player, old: T | undefined) => void,
-): void {
-  held.push(one)
-  if (held.length > MOST) free(p, p.take(held))
-}
 
 function allocBlock(p: Player): void {
   const order = p.below(8) === 0 ? p.below(11) : p.below(4)

@@ -27,7 +27,8 @@ import {
   X86_64,
 } from 'kmem'
 import { Mixer } from './mixer'
-import { newHoldings, OPERATIONS, type Player } from './operations'
+import { OPERATIONS } from './operations'
+import { newHoldings, type Player } from './player'
 
 /** What a run came to, as hexadecimal text. */
 export interface Hashes {
@@ -65,7 +66,7 @@ export interface RunOptions {
 /** Parts of a run; every other one is traced. The machine moves in the middle. */
 const PARTS = 4
 /** Calls of each. */
-const CALLS = 400
+const CALLS = 300
 /** Events that a ring keeps. */
 const RING = 400
 

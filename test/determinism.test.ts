@@ -33,7 +33,8 @@ describe('the workload', () => {
     expect({ seed, ...play(seed) }, MEANING).toEqual(expected.find((row) => row.seed === seed))
   })
 
-  describe.each(WAYS)('%s', (_name, options) => {
+  // The first way is the plain one again: the rows above are that already.
+  describe.each(WAYS.slice(1))('%s', (_name, options) => {
     it.each(KINDS)('comes to the same, seed %i', (seed) => {
       expect({ seed, ...play(seed, options) }).toEqual(expected.find((row) => row.seed === seed))
     })
