@@ -7,14 +7,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import {
-  NUMA_NO_NODE,
-  PAGE_SIZE,
-  PHYS_ADDR_LIMIT,
-  type PhysAddr,
-  type VirtAddr,
-} from '../base/units'
-import { GFP_KERNEL } from '../page/gfp'
+import { PAGE_SHIFT, PAGE_SIZE, PHYS_ADDR_LIMIT, type PhysAddr, type VirtAddr } from '../base/units'
 import {
   CACHE_UC,
   CACHE_UC_MINUS,
@@ -29,7 +22,7 @@ import { isVmallocAddr } from './addresses'
 import { checkProt, checkSize } from './checks'
 import { VM_IOREMAP } from './flags'
 import { checkAddress, checkNotDeferred } from './vfree'
-import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
+import { dropVmArea, findVmArea, getWindowArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 import { isFirst, type VmallocContext, warnVmalloc } from './vmallocContext'
 import { WARN_IOREMAP_PHYS, WARN_IOREMAP_RAM } from './vmallocLogOps'
@@ -111,8 +104,7 @@ export function iounmap(vm: Vmalloc, address: VirtAddr): void {
     return
   }
   checkNotDeferred(c, area)
-  removeVmArea(c, area)
-  freeVmStruct(c, area)
+  dropVmArea(c, area)
 }
 
 /** Bits of a physical address that Linux uses. */
@@ -130,20 +122,11 @@ function touchesRam(c: VmallocContext, phys: number, end: number): boolean {
 
 /** An area with I/O memory mapped; 0 when there is no memory. */
 function mapIo(c: VmallocContext, phys: number, bytes: number, prot: number): number {
-  const area = getVmArea(c, {
-    size: bytes,
-    align: 1,
-    shift: 12,
-    flags: VM_IOREMAP,
-    low: c.layout.vmallocStart,
-    high: c.layout.vmallocEnd,
-    gfp: GFP_KERNEL,
-    node: NUMA_NO_NODE,
-  })
+  const area = getWindowArea(c, bytes, VM_IOREMAP)
   if (area === 0) return 0
   c.space.numbers[(area + VM_PHYS) >> 1] = phys
   const start = vmAddress(c, area)
-  const largest = c.hugeIomap && c.tables.format.hugeLeaves ? 52 : 12
+  const largest = c.hugeIomap && c.tables.format.hugeLeaves ? 52 : PAGE_SHIFT
   let mapped = false
   try {
     if (c.tables.mapRange(start, phys, bytes, prot, largest) === MAP_OK) {
@@ -152,10 +135,7 @@ function mapIo(c: VmallocContext, phys: number, bytes: number, prot: number): nu
     }
   } finally {
     // After an error too, which a hook may throw.
-    if (!mapped) {
-      removeVmArea(c, area)
-      freeVmStruct(c, area)
-    }
+    if (!mapped) dropVmArea(c, area)
   }
   return mapped ? area : 0
 }

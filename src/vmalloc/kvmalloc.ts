@@ -15,7 +15,6 @@ import {
   __GFP_ZERO,
   GFP_KERNEL,
 } from '../page/gfp'
-import { PAGE_KERNEL } from '../paging/format'
 import { arrayBytes } from '../slab/kmalloc'
 import { isVmallocAddr } from './addresses'
 import { checkGfp, checkNode, checkSize } from './checks'
@@ -26,7 +25,7 @@ import { usableBytes, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 import { type VmallocContext, warnVmalloc } from './vmallocContext'
 import { WARN_KVMALLOC_SIZE } from './vmallocLogOps'
-import { allocRange } from './vmallocRange'
+import { allocInWindow } from './vmallocRange'
 
 /** The largest size that vmalloc is asked for. */
 const INT_MAX = 0x7fffffff
@@ -56,16 +55,7 @@ export function kvmalloc(
     if ((mask & __GFP_NOWARN) === 0) warnVmalloc(c, WARN_KVMALLOC_SIZE)
     return null
   }
-  return allocRange(c, {
-    size,
-    align: 1,
-    low: c.layout.vmallocStart,
-    high: c.layout.vmallocEnd,
-    gfp: mask,
-    prot: PAGE_KERNEL,
-    flags: VM_ALLOW_HUGE_VMAP,
-    node,
-  })
+  return allocInWindow(c, size, mask, VM_ALLOW_HUGE_VMAP, node)
 }
 
 /** Allocates `size` bytes filled with zero, as {@link kvmalloc} does. */

@@ -15,6 +15,9 @@ import { checkAddress } from './vfree'
 import { findVmArea, usableBytes, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 
+const EINVAL = 22
+const ENOMEM = 12
+
 /** Where a user sees memory of vmalloc. */
 export interface UserRange {
   /** First address in the user's space, a multiple of the page size. */
@@ -63,6 +66,3 @@ export function remapVmallocRange(
   if (pfns.includes(-1)) return -EINVAL
   return space.mapPages(user, pfns, prot) ? 0 : -ENOMEM
 }
-
-const EINVAL = 22
-const ENOMEM = 12

@@ -38,7 +38,7 @@ export function unmapMemory(c: VmallocContext, address: VirtAddr | null): void {
   const vm = areaToFree(c, address)
   removeVmArea(c, vm)
   if ((c.space.words[vm + VM_FLAGS]! & VM_FLUSH_RESET_PERMS) !== 0) {
-    unmapAliases(c, Number.POSITIVE_INFINITY, 0, false)
+    unmapAliases(c)
   }
   freeVmStruct(c, vm)
 }
@@ -58,7 +58,7 @@ export function checkAddress(c: VmallocContext, address: number): void {
 export function areaToFree(c: VmallocContext, address: number): number {
   if (address % PAGE_SIZE !== 0) {
     c.log.badAddress(address)
-    throw bug(c, 'BAD_ADDRESS', 'bad address', address)
+    throw badFree(c, 'BAD_ADDRESS', 'bad address', address)
   }
   const vm = findVmArea(c, address)
   if (vm !== 0) {
@@ -66,13 +66,13 @@ export function areaToFree(c: VmallocContext, address: number): number {
     return vm
   }
   c.log.noArea(address)
-  throw bug(c, 'NOT_ALLOCATED', 'nonexistent vm area', address)
+  throw badFree(c, 'NOT_ALLOCATED', 'nonexistent vm area', address)
 }
 
 /** Throws when an area was put aside, to be freed later. */
 export function checkNotDeferred(c: VmallocContext, vm: number): void {
   if (c.space.words[vm + VM_DEFERRED] === 0) return
-  throw bug(c, 'DOUBLE_FREE', 'deferred vm area', vmAddress(c, vm))
+  throw badFree(c, 'DOUBLE_FREE', 'deferred vm area', vmAddress(c, vm))
 }
 
 /**
@@ -102,7 +102,7 @@ export function runDeferred(c: VmallocContext): void {
   }
 }
 
-function bug(c: VmallocContext, code: string, what: string, address: number): KernelBug {
+function badFree(c: VmallocContext, code: string, what: string, address: number): KernelBug {
   const text = fullAddress(c.layout, address).toString(16).padStart(16, '0')
   const report = `Trying to vfree() ${what} (${text})`
   return new KernelBug(code, `0x${text} cannot be freed`, [report])

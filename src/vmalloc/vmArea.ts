@@ -7,9 +7,10 @@
  */
 
 import { KernelBug } from '../base/errors'
-import { PAGE_SIZE, type VirtAddr } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SHIFT, PAGE_SIZE, type VirtAddr } from '../base/units'
 import { CONTEXT_INTERRUPT } from '../buddy/contextBits'
-import { __GFP_ZERO, GFP_RECLAIM_MASK } from '../page/gfp'
+import { __GFP_ZERO, GFP_KERNEL, GFP_RECLAIM_MASK } from '../page/gfp'
+import { MAP_BUSY, MAP_OK } from '../paging/pageTables'
 import {
   AREA_END,
   AREA_START,
@@ -24,7 +25,8 @@ import {
 } from '../state/vmapSchema'
 import { dropCaller, takeCaller } from './callers'
 import { VM_IOREMAP, VM_NO_GUARD } from './flags'
-import type { VmallocContext } from './vmallocContext'
+import { type VmallocContext, warnVmalloc } from './vmallocContext'
+import { WARN_MAPPED } from './vmallocLogOps'
 import { allocArea, findArea, releaseArea } from './vmapArea'
 import { giveRecord, RECORD_VM, takeRecord } from './vmapContext'
 import { drainPoint } from './vmapPurge'
@@ -86,6 +88,20 @@ export function getVmArea(c: VmallocContext, r: AreaRequest): number {
   return 0
 }
 
+/** Makes an area of `bytes` bytes anywhere in the vmalloc window, for what is there already: as {@link getVmArea}. */
+export function getWindowArea(c: VmallocContext, bytes: number, flags: number): number {
+  return getVmArea(c, {
+    size: bytes,
+    align: 1,
+    shift: PAGE_SHIFT,
+    flags,
+    low: c.layout.vmallocStart,
+    high: c.layout.vmallocEnd,
+    gfp: GFP_KERNEL,
+    node: NUMA_NO_NODE,
+  })
+}
+
 /** A new vm_struct record; 0 when the state has no room for one. */
 export function makeVmStruct(
   c: VmallocContext,
@@ -137,6 +153,28 @@ export function removeVmArea(c: VmallocContext, vm: number): void {
   words[area + AREA_VM] = 0
   words[vm + VM_AREA] = 0
   releaseArea(c.space, area)
+}
+
+/** Unmaps an area, puts its addresses aside, and gives its vm_struct back. */
+export function dropVmArea(c: VmallocContext, vm: number): void {
+  removeVmArea(c, vm)
+  freeVmStruct(c, vm)
+}
+
+/**
+ * What a mapping with code `code`, a MAP_ one, has come to: whether all is mapped. Then the cache is told; what was
+ * mapped before it is warned of once.
+ */
+export function finishMapping(
+  c: VmallocContext,
+  start: number,
+  bytes: number,
+  code: number,
+): boolean {
+  if (code === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
+  if (code !== MAP_OK) return false
+  c.tables.flush.flushCacheMap(start, start + bytes)
+  return true
 }
 
 /** Clears the page-table entries of a whole area. */

@@ -6,7 +6,7 @@
 
 import { InvalidArgument, KernelBug } from '../base/errors'
 import { fullAddress } from '../base/layout'
-import { NUMA_NO_NODE, PAGE_SIZE, type PhysAddr, type VirtAddr } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SHIFT, PAGE_SIZE, type PhysAddr, type VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
 import {
   AREA_NEXT,
@@ -27,7 +27,7 @@ import { checkAlign, checkFlags, checkGfp, checkNode, checkRange, checkSize } fr
 import { VM_FLUSH_RESET_PERMS } from './flags'
 import { arrayInMemory, readPageArray } from './pageArray'
 import { areaToFree, checkAddress, deferFree, runDeferred } from './vfree'
-import { findVmArea, freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
+import { dropVmArea, findVmArea, getVmArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 import type { PurgeNotifier, VmallocContext } from './vmallocContext'
 import { drainPoint, lazyPages, purge } from './vmapPurge'
@@ -86,7 +86,7 @@ export function getVmAreaNode(
   checkNode(c, node)
   const mask = checkGfp(gfp)
   if (size === 0) return null
-  const request = { size, align, shift: 12, flags, low: start, high: end, gfp: mask, node }
+  const request = { size, align, shift: PAGE_SHIFT, flags, low: start, high: end, gfp: mask, node }
   const area = getVmArea(c, request)
   return area === 0 ? null : vmAddress(c, area)
 }
@@ -98,9 +98,7 @@ export function getVmAreaNode(
 export function freeVmArea(vm: Vmalloc, address: VirtAddr): void {
   const c = vm.context
   checkAddress(c, address)
-  const area = areaToFree(c, address)
-  removeVmArea(c, area)
-  freeVmStruct(c, area)
+  dropVmArea(c, areaToFree(c, address))
 }
 
 /** The area that holds an address, guard page included; null for none, and for mappings of `vmMapRam`. */

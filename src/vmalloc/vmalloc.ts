@@ -39,7 +39,7 @@ import { VM_ALLOW_HUGE_VMAP, VM_MAP_PUT_PAGES, VM_USERMAP } from './flags'
 import { checkAddress, freeMemory, unmapMemory } from './vfree'
 import type { VmallocContext } from './vmallocContext'
 import { createVmalloc, type VmallocOptions } from './vmallocOptions'
-import { allocRange } from './vmallocRange'
+import { allocInWindow, allocRange } from './vmallocRange'
 
 /** What `vmallocNodeRange` is asked for; what is left out is as for `vmalloc`. */
 export interface VmallocRange {
@@ -215,16 +215,6 @@ export class Vmalloc {
     const c = this.context
     checkSize(size)
     checkNode(c, node)
-    const { vmallocStart, vmallocEnd } = c.layout
-    return allocRange(c, {
-      size,
-      align: 1,
-      low: vmallocStart,
-      high: vmallocEnd,
-      gfp: checkGfp(gfp),
-      prot: PAGE_KERNEL,
-      flags,
-      node,
-    })
+    return allocInWindow(c, size, checkGfp(gfp), flags, node)
   }
 }

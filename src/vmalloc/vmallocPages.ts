@@ -19,13 +19,12 @@ import {
   __GFP_ZERO,
   GFP_RECLAIM_MASK,
 } from '../page/gfp'
-import { MAP_BUSY, MAP_OK } from '../paging/pageTables'
+import { MAP_OK } from '../paging/pageTables'
 import { VM_NR_PAGES, VM_PAGE_ORDER, VM_PAGES, VMAP_NR_PAGES } from '../state/vmapSchema'
 import { isVmallocAddr } from './addresses'
 import { writePageArray } from './pageArray'
-import { freeVmStruct, removeVmArea, usableBytes, vmAddress } from './vmArea'
-import { type VmallocContext, warnVmalloc } from './vmallocContext'
-import { WARN_MAPPED } from './vmallocLogOps'
+import { finishMapping, freeVmStruct, removeVmArea, usableBytes, vmAddress } from './vmArea'
+import type { VmallocContext } from './vmallocContext'
 import { drainPoint } from './vmapPurge'
 
 /** Pages that one bulk request asks for. */
@@ -181,18 +180,15 @@ function mapArea(
 ): boolean {
   const { tables } = c
   const bytes = pfns.length * PAGE_SIZE
-  let result = MAP_OK
+  let code = MAP_OK
   if (shift === PAGE_SHIFT) {
-    result = tables.mapPages(address, pfns, 0, pfns.length, prot)
+    code = tables.mapPages(address, pfns, 0, pfns.length, prot)
   } else {
     const block = 1 << shift
-    for (let at = 0; at < bytes && result === MAP_OK; at += block) {
+    for (let at = 0; at < bytes && code === MAP_OK; at += block) {
       const phys = pfns[at / PAGE_SIZE]! * PAGE_SIZE
-      result = tables.mapRange(address + at, phys, block, prot, shift)
+      code = tables.mapRange(address + at, phys, block, prot, shift)
     }
   }
-  if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
-  if (result !== MAP_OK) return false
-  tables.flush.flushCacheMap(address, address + bytes)
-  return true
+  return finishMapping(c, address, bytes, code)
 }

@@ -67,19 +67,21 @@ export function allocRange(c: VmallocContext, r: RangeRequest): VirtAddr | null 
   return address === null && shift !== PAGE_SHIFT ? tryRange(c, r, PAGE_SHIFT) : address
 }
 
+/** Allocates memory anywhere in the vmalloc window, with the kernel's usual protection: its address, or null. */
+export function allocInWindow(
+  c: VmallocContext,
+  size: number,
+  gfp: number,
+  flags: number,
+  node: number,
+): VirtAddr | null {
+  const { vmallocStart: low, vmallocEnd: high } = c.layout
+  return allocRange(c, { size, align: 1, low, high, gfp, prot: PAGE_KERNEL, flags, node })
+}
+
 /** The memory of page arrays that kmalloc has no block for: vmalloc memory of their own, in the whole window. */
 const NESTED: ArrayMemory = {
-  alloc: (c, size, gfp, node) =>
-    allocRange(c, {
-      size,
-      gfp,
-      node,
-      align: 1,
-      low: c.layout.vmallocStart,
-      high: c.layout.vmallocEnd,
-      prot: PAGE_KERNEL,
-      flags: 0,
-    }),
+  alloc: (c, size, gfp, node) => allocInWindow(c, size, gfp, 0, node),
   free: (c, address) => freeVm(c, findVmArea(c, address)),
 }
 

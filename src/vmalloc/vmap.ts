@@ -7,19 +7,18 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { NUMA_NO_NODE, PAGE_SIZE, type Pfn, type VirtAddr } from '../base/units'
+import { PAGE_SIZE, type Pfn, type VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
 import { PAGE_KERNEL, PROT_EXEC, PROT_SPECIAL } from '../paging/format'
-import { MAP_BUSY, MAP_OK } from '../paging/pageTables'
 import { VM_NR_PAGES, VM_PAGES } from '../state/vmapSchema'
 import { checkFlags, checkFrames, checkProt } from './checks'
 import { VM_IOREMAP, VM_MAP, VM_MAP_PUT_PAGES, VM_NO_GUARD } from './flags'
 import { kvfree, kvmalloc } from './kvmalloc'
 import { writePageArray } from './pageArray'
-import { freeVmStruct, getVmArea, removeVmArea, vmAddress } from './vmArea'
+import { dropVmArea, finishMapping, getWindowArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
 import { type VmallocContext, warnVmalloc } from './vmallocContext'
-import { WARN_MAPPED, WARN_VMAP_NO_GUARD, WARN_VMAP_PFN } from './vmallocLogOps'
+import { WARN_VMAP_NO_GUARD, WARN_VMAP_PFN } from './vmallocLogOps'
 
 /**
  * Maps pages one behind the other in the kernel's address space. They stay the caller's; with
@@ -80,8 +79,8 @@ export function vmapPfn(
   if (pfns.length === 0) return null
   if (pfns.some((pfn) => c.frames.isMemory(pfn))) {
     // The kernel finds out while it maps: its area has been put aside by then.
-    const area = makeArea(c, pfns.length, VM_IOREMAP)
-    if (area !== 0) dropArea(c, area)
+    const area = getWindowArea(c, pfns.length * PAGE_SIZE, VM_IOREMAP)
+    if (area !== 0) dropVmArea(c, area)
     warnVmalloc(c, WARN_VMAP_PFN)
     return null
   }
@@ -107,38 +106,17 @@ function mappedArea(
   flags: number,
   prot: number,
 ): number {
-  const area = makeArea(c, pfns.length, flags)
+  const bytes = pfns.length * PAGE_SIZE
+  const area = getWindowArea(c, bytes, flags)
   if (area === 0) return 0
   const start = vmAddress(c, area)
   let mapped = false
   try {
-    const result = c.tables.mapPages(start, pfns, 0, pfns.length, prot)
-    if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
-    if (result === MAP_OK) {
-      c.tables.flush.flushCacheMap(start, start + pfns.length * PAGE_SIZE)
-      mapped = true
-    }
+    const code = c.tables.mapPages(start, pfns, 0, pfns.length, prot)
+    mapped = finishMapping(c, start, bytes, code)
   } finally {
     // After an error too, which a hook may throw.
-    if (!mapped) dropArea(c, area)
+    if (!mapped) dropVmArea(c, area)
   }
   return mapped ? area : 0
-}
-
-function makeArea(c: VmallocContext, count: number, flags: number): number {
-  return getVmArea(c, {
-    size: count * PAGE_SIZE,
-    align: 1,
-    shift: 12,
-    flags,
-    low: c.layout.vmallocStart,
-    high: c.layout.vmallocEnd,
-    gfp: GFP_KERNEL,
-    node: NUMA_NO_NODE,
-  })
-}
-
-function dropArea(c: VmallocContext, area: number): void {
-  removeVmArea(c, area)
-  freeVmStruct(c, area)
 }

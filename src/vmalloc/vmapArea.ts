@@ -67,9 +67,7 @@ export function allocArea(
     if (base < 0) dropArea(c, area)
   }
   if (base < 0) return 0
-  c.numbers[(area + AREA_START) >> 1] = base
-  c.numbers[(area + AREA_END) >> 1] = base + size
-  insertArea(c, TREE_BUSY, area)
+  occupy(c, area, base, base + size)
   return area
 }
 
@@ -106,10 +104,15 @@ export function reserveArea(
     dropArea(c, area)
     return 0
   }
+  occupy(c, area, start, end)
+  return area
+}
+
+/** Makes an area that is in no tree the one in use of [start, end), which was taken out of the free tree. */
+export function occupy(c: VmapContext, area: number, start: number, end: number): void {
   c.numbers[(area + AREA_START) >> 1] = start
   c.numbers[(area + AREA_END) >> 1] = end
-  insertArea(c, TREE_BUSY, area)
-  return area
+  insertBusy(c, area)
 }
 
 /** Puts an area with bounds, in no tree, among those in use. */

@@ -33,14 +33,12 @@ import {
   VMAP_BLOCK_SHIFT,
   VMAP_CPU_BLOCKS,
   VMAP_CPU_LAST_BLOCK,
-  VMAP_CPU_WORDS,
-  VMAP_HEADER_WORDS,
   VMAP_NR_CPUS,
 } from '../state/vmapSchema'
 import { unmapArea, unmapRange } from './vmArea'
 import type { VmallocContext } from './vmallocContext'
 import { allocArea, releaseArea } from './vmapArea'
-import { giveRecord, RECORD_BLOCK, takeRecord, thisCpu } from './vmapContext'
+import { cpuPlace, giveRecord, RECORD_BLOCK, takeRecord, thisCpu } from './vmapContext'
 import { purge } from './vmapPurge'
 
 /** Bytes of a `struct vmap_block`. */
@@ -84,7 +82,12 @@ export function giveToBlock(
  * Purges lazily freed areas, blocks with nothing in use among them, and flushes what is stale: [start, end) with
  * it, always when `force`.
  */
-export function unmapAliases(c: VmallocContext, start: number, end: number, force: boolean): void {
+export function unmapAliases(
+  c: VmallocContext,
+  start = Number.POSITIVE_INFINITY,
+  end = 0,
+  force = false,
+): void {
   const { words } = c.space
   let from = start
   let to = end
@@ -141,11 +144,10 @@ function newBlock(c: VmallocContext, need: number, node: number): number {
   if (object === null) return 0
   const block = takeRecord(c.space, RECORD_BLOCK)
   const bytes = blockPages(c) * PAGE_SIZE
-  const gfp = GFP_KERNEL
   let area = 0
   try {
     if (block !== 0) {
-      area = allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, gfp, node)
+      area = allocArea(c.space, bytes, bytes, vmallocStart, vmallocEnd, GFP_KERNEL, node)
     }
   } finally {
     // After an error too, which a hook may throw.
@@ -155,18 +157,13 @@ function newBlock(c: VmallocContext, need: number, node: number): number {
     }
   }
   if (area === 0) return 0
-  const cpu = thisCpu(c.space)
   words[area + AREA_BLOCK] = block
   words[block + BLOCK_AREA] = area
   words[block + BLOCK_FREE] = blockPages(c) - need
   words[block + BLOCK_DIRTY_MIN] = blockPages(c)
   words[block + BLOCK_CPU] = c.frames.running.cpu
   numbers[(block + BLOCK_OBJECT) >> 1] = object
-  if (words[block + BLOCK_FREE] === 0) return block
-  words[block + BLOCK_LISTED] = 1
-  const last = words[cpu + VMAP_CPU_LAST_BLOCK]!
-  words[last === 0 ? cpu + VMAP_CPU_BLOCKS : last + BLOCK_NEXT] = block
-  words[cpu + VMAP_CPU_LAST_BLOCK] = block
+  if (words[block + BLOCK_FREE] !== 0) list(c, block)
   return block
 }
 
@@ -182,11 +179,21 @@ function freeBlock(c: VmallocContext, block: number): void {
   if (object > 0) c.heap.kfree(object)
 }
 
+/** Puts a block at the end of its CPU's list. */
+function list(c: VmallocContext, block: number): void {
+  const { words } = c.space
+  const cpu = cpuPlace(words[block + BLOCK_CPU]!)
+  const last = words[cpu + VMAP_CPU_LAST_BLOCK]!
+  words[last === 0 ? cpu + VMAP_CPU_BLOCKS : last + BLOCK_NEXT] = block
+  words[cpu + VMAP_CPU_LAST_BLOCK] = block
+  words[block + BLOCK_LISTED] = 1
+}
+
 /** Takes a block off its CPU's list. */
 function unlist(c: VmallocContext, block: number): void {
   const { words } = c.space
   if (words[block + BLOCK_LISTED] === 0) return
-  const cpu = VMAP_HEADER_WORDS + words[block + BLOCK_CPU]! * VMAP_CPU_WORDS
+  const cpu = cpuPlace(words[block + BLOCK_CPU]!)
   const next = words[block + BLOCK_NEXT]!
   let before = 0
   for (let at = words[cpu + VMAP_CPU_BLOCKS]!; at !== block; at = words[at + BLOCK_NEXT]!)
@@ -201,11 +208,12 @@ function unlist(c: VmallocContext, block: number): void {
 function cpuBlocks(c: VmallocContext, cpu: number): number[] {
   const { words } = c.space
   const blocks: number[] = []
-  const head = VMAP_HEADER_WORDS + cpu * VMAP_CPU_WORDS + VMAP_CPU_BLOCKS
+  const head = cpuPlace(cpu) + VMAP_CPU_BLOCKS
   for (let at = words[head]!; at !== 0; at = words[at + BLOCK_NEXT]!) blocks.push(at)
   return blocks
 }
 
+/** Blocks on the lists of all CPUs. */
 function listedBlocks(c: VmallocContext): number[] {
   const cpus = Array.from({ length: c.space.words[VMAP_NR_CPUS]! }, (_, cpu) => cpu)
   return cpus.flatMap((cpu) => cpuBlocks(c, cpu))

@@ -153,7 +153,7 @@ export function createVmap(
   checkInteger('limit', limit, end, 2 ** 53)
   checkInteger('nrCpus', nrCpus, 1, MAX_CPUS)
   checkInteger('maxRecords', maxRecords, 1, MAX_RECORDS)
-  const used = VMAP_HEADER_WORDS + nrCpus * VMAP_CPU_WORDS
+  const used = cpuPlace(nrCpus)
   const bytes = (used + maxRecords * VMAP_RECORD_WORDS) * 4
   const buffer = options.shared === true ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)
   const words = new Int32Array(buffer)
@@ -202,7 +202,7 @@ export function attachVmap(
   checkInteger('granule of the state', granule, 1, 2 ** 30)
   if (!isPowerOfTwo(granule)) throw new InvalidArgument('granule', granule, 'a power of two')
   checkInteger('block shift of the state', words[VMAP_BLOCK_SHIFT]!, 0, 30)
-  const first = firstRecord(words)
+  const first = cpuPlace(words[VMAP_NR_CPUS]!)
   checkInteger('used words of the state', words[VMAP_WORDS_USED]!, first, words.length)
   checkInteger('free records of the state', words[VMAP_FREE_RECORDS]!, 0, words.length - 1)
   const c = new VmapContext(words, ops, running)
@@ -256,9 +256,14 @@ export function hasRecords(c: VmapContext, count: number): boolean {
   return found >= count
 }
 
+/** Offset of the words of a CPU. */
+export function cpuPlace(cpu: number): number {
+  return VMAP_HEADER_WORDS + cpu * VMAP_CPU_WORDS
+}
+
 /** Offset of the words of the CPU that is running. */
 export function thisCpu(c: VmapContext): number {
-  return VMAP_HEADER_WORDS + c.running.cpu * VMAP_CPU_WORDS
+  return cpuPlace(c.running.cpu)
 }
 
 /** Whether an exact integer is 2^n for an n of 0 and more. */
@@ -267,9 +272,4 @@ export function isPowerOfTwo(value: number): boolean {
   let rest = value
   while (rest > 0x40000000 && rest % 2 === 0) rest /= 2
   return rest <= 0x40000000 && (rest & (rest - 1)) === 0
-}
-
-/** Offset of the first record: behind the header and its CPUs. */
-function firstRecord(words: Int32Array): number {
-  return VMAP_HEADER_WORDS + words[VMAP_NR_CPUS]! * VMAP_CPU_WORDS
 }

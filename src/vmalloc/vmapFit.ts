@@ -8,6 +8,7 @@
  * Source: spec/vmalloc.md §3.4, §3.5.
  */
 
+import { NUMA_NO_NODE } from '../base/units'
 import { GFP_NOWAIT } from '../page/gfp'
 import {
   AREA_END,
@@ -24,9 +25,6 @@ import {
 } from '../state/vmapSchema'
 import { giveRecord, RECORD_AREA, takeRecord, thisCpu, type VmapContext } from './vmapContext'
 import { eraseArea, insertBetween, resizeFree } from './vmapTree'
-
-/** Node of an object that is taken to split an area. */
-const ANY_NODE = -1
 
 /**
  * Takes `size` bytes in [low, high) out of the first free area that the search finds for `length`.
@@ -168,5 +166,5 @@ function takeSpare(c: VmapContext): number {
   const spare = (thisCpu(c) + VMAP_CPU_SPARE) >> 1
   const object = c.numbers[spare]!
   c.numbers[spare] = 0
-  return object !== 0 ? object : c.ops.takeObject(GFP_NOWAIT, ANY_NODE)
+  return object !== 0 ? object : c.ops.takeObject(GFP_NOWAIT, NUMA_NO_NODE)
 }

@@ -5,6 +5,7 @@
  */
 
 import { KernelBug } from '../base/errors'
+import { NUMA_NO_NODE } from '../base/units'
 import { AREA_END, AREA_PREV, AREA_START, TREE_FREE } from '../state/vmapSchema'
 import { insertBusy, takeArea } from './vmapArea'
 import { isPowerOfTwo, type VmapContext } from './vmapContext'
@@ -12,8 +13,6 @@ import { alignDown, alignUp, carve, dropArea } from './vmapFit'
 import { purge } from './vmapPurge'
 import { mergeArea } from './vmapRelease'
 import { areaBefore } from './vmapTree'
-
-const ANY_NODE = -1
 
 /** A set of areas: where each starts and ends, above a common base. */
 interface Group {
@@ -96,7 +95,7 @@ function takeAreas(
 ): boolean {
   for (let i = 0; i < count; i++) {
     if ((areas[i] ?? 0) !== 0) continue
-    const area = takeArea(c, gfp, ANY_NODE)
+    const area = takeArea(c, gfp, NUMA_NO_NODE)
     areas[i] = area
     if (area === 0 || !ready(i)) return false
   }

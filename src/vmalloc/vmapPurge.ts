@@ -6,6 +6,7 @@
  * Source: spec/vmalloc.md §4.2 to §4.4.
  */
 
+import { PAGE_SIZE } from '../base/units'
 import {
   AREA_END,
   AREA_NEXT,
@@ -24,7 +25,6 @@ import { firstArea } from './vmapTree'
 
 /** Pages that may wait for a purge, for each doubling of the CPUs: 32 MiB. */
 const LAZY_PAGES = 8192
-const PAGE_BYTES = 4096
 
 /**
  * Frees all intervals that were put aside, in ascending order; translations of what they span are forgotten
@@ -63,7 +63,7 @@ export function drainPoint(c: VmapContext): void {
 
 /** `vmap_lazy_nr`: pages of the intervals that were put aside. */
 export function lazyPages(c: VmapContext): number {
-  return c.numbers[VMAP_LAZY_BYTES >> 1]! / PAGE_BYTES
+  return c.numbers[VMAP_LAZY_BYTES >> 1]! / PAGE_SIZE
 }
 
 /** Pages that may be put aside before drain work is due: 8192 for 1 CPU, 16384 for 2 and 3, and so on. */

@@ -10,14 +10,19 @@ import { checkInteger, KernelBug } from '../base/errors'
 import { getOrder, NUMA_NO_NODE, PAGE_SIZE, type Pfn, type VirtAddr } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
 import { PAGE_KERNEL } from '../paging/format'
-import { MAP_BUSY, MAP_OK } from '../paging/pageTables'
-import { AREA_BLOCK, AREA_START, AREA_VM, BLOCK_DIRTY, BLOCK_FREE } from '../state/vmapSchema'
+import {
+  AREA_BLOCK,
+  AREA_END,
+  AREA_START,
+  AREA_VM,
+  BLOCK_DIRTY,
+  BLOCK_FREE,
+} from '../state/vmapSchema'
 import { isVmallocAddr } from './addresses'
 import { checkFrames, checkNode, checkPageStart } from './checks'
-import { unmapArea } from './vmArea'
+import { finishMapping, unmapArea } from './vmArea'
 import type { Vmalloc } from './vmalloc'
-import { type VmallocContext, warnVmalloc } from './vmallocContext'
-import { WARN_MAPPED } from './vmallocLogOps'
+import type { VmallocContext } from './vmallocContext'
 import { allocArea, findArea, releaseArea } from './vmapArea'
 import { blockPages, blockStart, giveToBlock, takeFromBlock, unmapAliases } from './vmapBlock'
 
@@ -42,12 +47,8 @@ export function vmMapRam(
   if (address < 0) return null
   let mapped = false
   try {
-    const result = c.tables.mapPages(address, pfns, 0, count, PAGE_KERNEL)
-    if (result === MAP_BUSY) warnVmalloc(c, WARN_MAPPED)
-    if (result === MAP_OK) {
-      c.tables.flush.flushCacheMap(address, address + count * PAGE_SIZE)
-      mapped = true
-    }
+    const code = c.tables.mapPages(address, pfns, 0, count, PAGE_KERNEL)
+    mapped = finishMapping(c, address, count * PAGE_SIZE, code)
   } finally {
     // After an error too, which a hook may throw.
     if (!mapped) unmap(c, address, count)
@@ -72,7 +73,7 @@ export function vmUnmapRam(vm: Vmalloc, address: VirtAddr, count: number): void 
 
 /** Purges lazily freed areas, blocks with nothing in use among them, and flushes what is stale. */
 export function vmUnmapAliases(vm: Vmalloc): void {
-  unmapAliases(vm.context, Number.POSITIVE_INFINITY, 0, false)
+  unmapAliases(vm.context)
 }
 
 /** Pages of a mapping that shares a block at most: VMAP_MAX_ALLOC. */
@@ -105,7 +106,7 @@ function checkMapping(c: VmallocContext, address: number, count: number): void {
   if (area === 0 || words[area + AREA_VM] !== 0) throw noMapping(address)
   const block = words[area + AREA_BLOCK]!
   if (count > maxAlloc(c)) {
-    const bytes = numbers[(area + AREA_START + 2) >> 1]! - numbers[(area + AREA_START) >> 1]!
+    const bytes = numbers[(area + AREA_END) >> 1]! - numbers[(area + AREA_START) >> 1]!
     if (block !== 0 || bytes !== count * PAGE_SIZE) throw noMapping(address)
     return
   }

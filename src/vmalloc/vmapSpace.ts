@@ -9,8 +9,8 @@
  */
 
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
+import { NUMA_NO_NODE } from '../base/units'
 import {
-  AREA_END,
   AREA_MAX,
   AREA_START,
   TREE_BUSY,
@@ -24,7 +24,7 @@ import {
   VMAP_ROOTS,
   VMAP_START,
 } from '../state/vmapSchema'
-import { findArea, freeAreaNow, insertBusy, releaseArea, reserveArea, takeArea } from './vmapArea'
+import { findArea, freeAreaNow, occupy, releaseArea, reserveArea, takeArea } from './vmapArea'
 import { attachVmap, createVmap, isPowerOfTwo, VmapContext } from './vmapContext'
 import { dropArea, takeSpace } from './vmapFit'
 import { purge } from './vmapPurge'
@@ -32,10 +32,8 @@ import { areaAt } from './vmapTree'
 
 /** Ranges in use when not told otherwise. */
 const DEFAULT_AREAS = 65536
-const MAX_AREAS = 33554432
-/** 2^52. */
-const MAX_ALIGN = 4503599627370496
-const ANY_NODE = -1
+const MAX_AREAS = 2 ** 25
+const MAX_ALIGN = 2 ** 52
 
 /** What a space is made of. */
 export interface VmapSpaceOptions {
@@ -178,8 +176,8 @@ export class VmapSpace {
     checkInteger('size', size, 1, Number.MAX_SAFE_INTEGER)
     if (at % granule !== 0) throw new InvalidArgument('at', at, `a multiple of ${granule}`)
     const end = at + Math.ceil(size / granule) * granule
-    if (reserveArea(this.context, at, end, 0, ANY_NODE) !== 0) return true
-    return this.purge() && reserveArea(this.context, at, end, 0, ANY_NODE) !== 0
+    if (reserveArea(this.context, at, end, 0, NUMA_NO_NODE) !== 0) return true
+    return this.purge() && reserveArea(this.context, at, end, 0, NUMA_NO_NODE) !== 0
   }
 
   /**
@@ -226,7 +224,7 @@ export class VmapSpace {
   /** Takes a range; -1 for no room. */
   private take(size: number, align: number, low: number, high: number): number {
     const c = this.context
-    const area = takeArea(c, 0, ANY_NODE)
+    const area = takeArea(c, 0, NUMA_NO_NODE)
     if (area === 0) return -1
     // With the bare size for a length the search leaves nothing out.
     const base = takeSpace(c, size, size, align, low, high)
@@ -234,9 +232,7 @@ export class VmapSpace {
       dropArea(c, area)
       return -1
     }
-    c.numbers[(area + AREA_START) >> 1] = base
-    c.numbers[(area + AREA_END) >> 1] = base + size
-    insertBusy(c, area)
+    occupy(c, area, base, base + size)
     return base
   }
 }
