@@ -11,7 +11,7 @@
  * two memory regions. Freeing takes any range out of the reservations.
  *
  * The read side is in memblockView, the changes in memblockRanges, one array in memblockRegions, the search in
- * memblockFind; `verifyMemblock` checks MEMBLOCK-1 to MEMBLOCK-5. Source: spec 16.
+ * memblockFind; `verifyMemblock` checks MEMBLOCK-1 to MEMBLOCK-5. Source: spec/vmalloc.md §16.
  *
  * What differs from the kernel: PHYS_ADDR_MAX is 2^53 - 1; a doubled array takes its space and writes nothing there;
  * failure is `null`, not 0; results are physical addresses throughout; the allocations do not turn to slabs later on
@@ -20,7 +20,7 @@
 
 import { checkInteger } from '../base/errors'
 import { NUMA_NO_NODE } from '../base/units'
-import { findSpace } from './memblockFind'
+import { findSpace, type SpaceRequest } from './memblockFind'
 import { MemblockRanges } from './memblockRanges'
 import { checkAlign, MEMBLOCK_MIRROR, MEMBLOCK_NONE, PHYS_ADDR_MAX } from './memblockRegions'
 import { hex64 } from './memblockText'
@@ -36,6 +36,14 @@ const SMP_CACHE_BYTES = 64
 /** Where {@link Memblock.allocLow} ends. */
 const ARCH_LOW_ADDRESS_LIMIT = 0xffffffff
 
+/** An allocation as it was asked for: `align` may be 0, `end` one of the upper limits above. */
+interface BlockRequest extends SpaceRequest {
+  /** Node from 0 to 63, or -1 for any. */
+  readonly nid: number
+  /** Whether no other node will do. */
+  readonly exact: boolean
+}
+
 /**
  * The early-boot allocator.
  *
@@ -43,7 +51,7 @@ const ARCH_LOW_ADDRESS_LIMIT = 0xffffffff
  * two, 0 for a cache line (where the kernel also dumps its stack); `nid` a node from 0 to 63, or -1 for any. The
  * result is the physical address of the first byte, or null when nothing fits or the reservations are full. It
  * belongs to the caller, who gives it back with `free(address, size)`. Page 0 is never given out.
- * O(memory + reserved regions). InvalidArgument for numbers out of range. Source: spec 16.5, 16.6.
+ * O(memory + reserved regions). InvalidArgument for numbers out of range. Source: spec/vmalloc.md §16.5, §16.6.
  */
 export class Memblock extends MemblockRanges {
   /** Allocates at the best place below the current limit, and clears the memory. */
@@ -83,8 +91,8 @@ export class Memblock extends MemblockRanges {
     nid: number,
     caller = '',
   ): number | null {
-    const name = 'memblock_alloc_try_nid'
-    return this.#cleared(size, this.#allocMapped(name, size, align, min, max, nid, false, caller))
+    const request = { size, align, start: min, end: max, nid, exact: false }
+    return this.#cleared(size, this.#allocMapped('memblock_alloc_try_nid', request, caller))
   }
 
   /** As {@link allocTryNid}, but the memory is not cleared. */
@@ -96,8 +104,8 @@ export class Memblock extends MemblockRanges {
     nid: number,
     caller = '',
   ): number | null {
-    const name = 'memblock_alloc_try_nid_raw'
-    return this.#allocMapped(name, size, align, min, max, nid, false, caller)
+    const request = { size, align, start: min, end: max, nid, exact: false }
+    return this.#allocMapped('memblock_alloc_try_nid_raw', request, caller)
   }
 
   /** As {@link allocTryNid}, but the node is never given up. */
@@ -121,8 +129,8 @@ export class Memblock extends MemblockRanges {
     nid: number,
     caller = '',
   ): number | null {
-    const name = 'memblock_alloc_exact_nid_raw'
-    return this.#allocMapped(name, size, align, min, max, nid, true, caller)
+    const request = { size, align, start: min, end: max, nid, exact: true }
+    return this.#allocMapped('memblock_alloc_exact_nid_raw', request, caller)
   }
 
   /** Allocates below the current limit; the memory is not cleared, as with every physical call. */
@@ -138,9 +146,10 @@ export class Memblock extends MemblockRanges {
     end: number,
     caller = '',
   ): number | null {
-    checkRequest(size, align, start, end)
-    this.#traceRequest('memblock_phys_alloc_range', size, align, '', start, end, caller)
-    return this.allocRangeNid(size, align, start, end, NUMA_NO_NODE, false)
+    const request = { size, align, start, end, nid: NUMA_NO_NODE, exact: false }
+    checkRequest(request)
+    this.#traceRequest('memblock_phys_alloc_range', request, '', caller)
+    return this.#allocRange(request)
   }
 
   /** Allocates on node `nid` if there is room, else on any. */
@@ -160,58 +169,41 @@ export class Memblock extends MemblockRanges {
     nid: number,
     exact: boolean,
   ): number | null {
-    checkRequest(size, align, start, end)
-    const node = this.requestedNode(nid)
+    const request = { size, align, start, end, nid, exact }
+    checkRequest(request)
+    return this.#allocRange({ ...request, nid: this.requestedNode(nid) })
+  }
+
+  /** As the kernel allocates memory that it has mapped: below the current limit, in the end below `start` too. */
+  #allocMapped(name: string, asked: BlockRequest, caller: string): number | null {
+    checkRequest(asked)
+    const nid = this.requestedNode(asked.nid)
+    this.#traceRequest(name, asked, ` nid=${asked.nid}`, caller)
+    const request = { ...asked, nid, end: Math.min(asked.end, this.currentLimit) }
+    const found = this.#allocRange(request)
+    if (found !== null || request.start === 0) return found
+    return this.#allocRange({ ...request, start: 0 })
+  }
+
+  #allocRange(request: BlockRequest): number | null {
     const flags = this.preferredFlags()
-    const found = this.#allocPreferring(flags, size, align, start, end, node, exact)
+    const found = this.#allocPreferring(flags, request)
     if (found !== null || (flags & MEMBLOCK_MIRROR) === 0) return found
-    this.warnOfMirror(size)
-    return this.#allocPreferring(MEMBLOCK_NONE, size, align, start, end, node, exact)
+    this.warnOfMirror(request.size)
+    return this.#allocPreferring(MEMBLOCK_NONE, request)
   }
 
-  #allocMapped(
-    name: string,
-    size: number,
-    align: number,
-    min: number,
-    max: number,
-    nid: number,
-    exact: boolean,
-    caller: string,
-  ): number | null {
-    checkRequest(size, align, min, max)
-    const node = this.requestedNode(nid)
-    this.#traceRequest(name, size, align, ` nid=${nid}`, min, max, caller)
-    const limit = Math.min(max, this.currentLimit)
-    const found = this.allocRangeNid(size, align, min, limit, node, exact)
-    if (found !== null || min === 0) return found
-    return this.allocRangeNid(size, align, 0, limit, node, exact)
-  }
-
-  #allocPreferring(
-    flags: number,
-    size: number,
-    align: number,
-    start: number,
-    end: number,
-    nid: number,
-    exact: boolean,
-  ): number | null {
-    const found = this.#allocFiltered(flags, size, align, start, end, nid)
+  #allocPreferring(flags: number, request: BlockRequest): number | null {
+    const { nid, exact } = request
+    const found = this.#allocFiltered(flags, nid, request)
     if (found !== null || exact || nid === NUMA_NO_NODE) return found
-    return this.#allocFiltered(flags, size, align, start, end, NUMA_NO_NODE)
+    return this.#allocFiltered(flags, NUMA_NO_NODE, request)
   }
 
-  #allocFiltered(
-    flags: number,
-    size: number,
-    align: number,
-    start: number,
-    end: number,
-    nid: number,
-  ): number | null {
+  #allocFiltered(flags: number, nid: number, request: BlockRequest): number | null {
+    const { size, align, start, end } = request
     const accessible = end === MEMBLOCK_ALLOC_ACCESSIBLE || end === MEMBLOCK_ALLOC_NOLEAKTRACE
-    const request = {
+    const space = {
       size,
       align: align === 0 ? SMP_CACHE_BYTES : align,
       start,
@@ -219,7 +211,7 @@ export class Memblock extends MemblockRanges {
     }
     const filter = { nid, flags, movableNode: this.movableNode }
     const { memoryRegions, reservedRegions, bottomUp } = this
-    const found = findSpace(memoryRegions, reservedRegions, filter, request, bottomUp)
+    const found = findSpace(memoryRegions, reservedRegions, filter, space, bottomUp)
     if (found === null) return null
     return this.reserve(found, size, 'memblock_alloc_range_nid') ? found : null
   }
@@ -229,22 +221,15 @@ export class Memblock extends MemblockRanges {
     return found
   }
 
-  #traceRequest(
-    name: string,
-    size: number,
-    align: number,
-    node: string,
-    from: number,
-    max: number,
-    caller: string,
-  ): void {
+  #traceRequest(name: string, request: BlockRequest, node: string, caller: string): void {
     if (!this.debug) return
-    const request = `${size} bytes align=0x${align.toString(16)}${node}`
-    this.trace(`${name}: ${request} from=${hex64(from)} max_addr=${hex64(max)}`, caller)
+    const { size, align, start, end } = request
+    const asked = `${size} bytes align=0x${align.toString(16)}${node}`
+    this.trace(`${name}: ${asked} from=${hex64(start)} max_addr=${hex64(end)}`, caller)
   }
 }
 
-function checkRequest(size: number, align: number, start: number, end: number): void {
+function checkRequest({ size, align, start, end }: BlockRequest): void {
   checkInteger('size', size, 0, PHYS_ADDR_MAX)
   if (align !== 0) checkAlign(align)
   checkInteger('start', start, 0, PHYS_ADDR_MAX)

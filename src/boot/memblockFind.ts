@@ -38,7 +38,7 @@ export interface SpaceRequest extends AddressRange {
 /** Page 0 is never given out: its address would read as a failure. */
 const LOWEST_ADDRESS = 4096
 
-/** Whether an iteration passes over a memory region. Source: spec 16.4. */
+/** Whether an iteration passes over a memory region. Source: spec/vmalloc.md §16.4. */
 export function isSkipped(region: MemblockRegion, filter: RegionFilter): boolean {
   const { flags } = region
   if (filter.nid !== NUMA_NO_NODE && filter.nid !== region.nid) return true
@@ -94,7 +94,7 @@ export function* eachFreeReverse(
 
 /**
  * The address of free space, or null: the lowest that fits from below, or the highest from above.
- * Nothing is reserved. Source: spec 16.5.
+ * Nothing is reserved. Source: spec/vmalloc.md §16.5.
  */
 export function findSpace(
   memory: readonly MemblockRegion[],

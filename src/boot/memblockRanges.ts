@@ -30,7 +30,7 @@ const MIRROR_WARNINGS = 10
  * Every range is capped to end at {@link PHYS_ADDR_MAX}; one of size 0 changes nothing. A method answers false,
  * and nothing was changed, when an array is full and cannot grow (the kernel's -ENOMEM). `caller` is the label in
  * the lines of `memblock=debug`. Wrong numbers throw InvalidArgument. Every change is O(regions).
- * Source: spec 16.2, 16.3, 16.7, 16.8.
+ * Source: spec/vmalloc.md §16.2, §16.3, §16.7, §16.8.
  */
 export class MemblockRanges extends MemblockView {
   /** Whether memory marked as mirrored is preferred from now on. */

@@ -67,7 +67,7 @@ export interface SavedRegions {
 
 /**
  * The regions of one type, sorted and disjoint. An empty array holds one placeholder of size 0, as the kernel's does.
- * The caller makes room (`count` <= `max`) before it inserts or isolates. Source: spec 16.1 to 16.3.
+ * The caller makes room (`count` <= `max`) before it inserts or isolates. Source: spec/vmalloc.md §16.1 to §16.3.
  */
 export class RegionArray {
   readonly name: 'memory' | 'reserved'

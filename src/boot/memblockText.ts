@@ -5,7 +5,7 @@ import type { MemblockView } from './memblockView'
 
 /**
  * The debugfs file of one array, `memblock/memory` or `memblock/reserved`: a line per region, first and last byte.
- * Pass `memoryRegions` or `reservedRegions`. Source: spec 16.10.
+ * Pass `memoryRegions` or `reservedRegions`. Source: spec/vmalloc.md §16.10.
  */
 export function memblockFile(regions: readonly MemblockRegion[]): string {
   const lines = regions.map(
@@ -15,7 +15,7 @@ export function memblockFile(regions: readonly MemblockRegion[]): string {
   return lines.join('')
 }
 
-/** The full dump that the kernel logs with `memblock=debug`, line by line. Source: spec 16.10. */
+/** The full dump that the kernel logs with `memblock=debug`, line by line. Source: spec/vmalloc.md §16.10. */
 export function memblockDump(memblock: MemblockView): string[] {
   const { memoryArray, reservedArray } = memblock
   const sizes = `memory size = ${hex64(memoryArray.totalSize)} reserved size = ${hex64(reservedArray.totalSize)}`

@@ -52,7 +52,7 @@ export interface PfnRange {
 
 /**
  * The reading side of a memblock. Regions are listed in address order; nothing may be changed during an iteration.
- * Addresses are integers from 0 to 2^53 - 1. Source: spec 16.1, 16.4, 16.8.
+ * Addresses are integers from 0 to 2^53 - 1. Source: spec/vmalloc.md §16.1, §16.4, §16.8.
  */
 export class MemblockView implements BootMemory {
   /** Whether space is searched from the lowest address up. The kernel searches from the top down. */
