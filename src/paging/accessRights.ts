@@ -42,6 +42,8 @@ export const RIGHTS_USER_PAGE = 0x200
 const RIGHTS_USER_WRITES = 0x400
 /** W of all three groups. */
 const RIGHTS_WRITES = 0x92
+const KERNEL_EXECUTES = 0x4
+const USER_EXECUTES = 0x20
 const KERNEL_EXECUTES_USER = 0x100
 const READ_WRITE_EXECUTE = 0x7
 
@@ -150,10 +152,10 @@ function spread(protection: number): number {
 
 function ofArmTable(hi: number): number {
   let rights = RIGHTS_ALL
-  if ((hi & ARM_TABLE_PXN) !== 0) rights &= ~0x104
-  if ((hi & ARM_TABLE_UXN) !== 0) rights &= ~0x20
+  if ((hi & ARM_TABLE_PXN) !== 0) rights &= ~(KERNEL_EXECUTES | KERNEL_EXECUTES_USER)
+  if ((hi & ARM_TABLE_UXN) !== 0) rights &= ~USER_EXECUTES
   if ((hi & ARM_TABLE_RDONLY) !== 0) rights &= ~(RIGHTS_WRITES | RIGHTS_USER_WRITES)
   // Without access for the user it is a page of the kernel; executing needs no access.
-  if ((hi & ARM_TABLE_NO_USER) !== 0) rights &= 0x27
+  if ((hi & ARM_TABLE_NO_USER) !== 0) rights &= READ_WRITE_EXECUTE | USER_EXECUTES
   return rights
 }

@@ -22,13 +22,14 @@ import { type PageTableFormat, PROT_ACCESSED, PROT_DIRTY } from './format'
 import { KernelHalf } from './kernelHalf'
 import { type AddressSpaceOptions, makeTables } from './spaceOptions'
 import type { SpaceMapping } from './spaceScan'
+import { checkMarks } from './tableChecks'
 import { MAP_NO_MEMORY, MAP_OK } from './tableTree'
 import type { PageWalk } from './tableWalk'
 import { flushing } from './tlb'
 import { gapOf } from './virtualAddress'
 import { VirtualMemory } from './virtualMemory'
 
-const MAX_PAGES = 1099511627776
+const MAX_PAGES = 2 ** 40
 
 /** A leaf that was used. */
 export interface UsedPages {
@@ -211,10 +212,7 @@ export class AddressSpace extends VirtualMemory {
     marks = PROT_ACCESSED | PROT_DIRTY,
   ): readonly UsedPages[] {
     this.checkRange(address, bytes)
-    checkInteger('marks', marks, 1, PROT_ACCESSED | PROT_DIRTY)
-    if ((marks & ~(PROT_ACCESSED | PROT_DIRTY)) !== 0) {
-      throw new InvalidArgument('marks', marks, 'PROT_ACCESSED, PROT_DIRTY or both')
-    }
+    checkMarks('marks', marks, 1)
     const used: UsedPages[] = []
     this.tables.forEachLeaf(address, address + bytes, (leaf, size, _pfn, prot) => {
       if ((prot & marks) !== 0) used.push({ address: leaf, bytes: size, marks: prot & marks })

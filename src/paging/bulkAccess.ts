@@ -15,7 +15,7 @@ import type { TypedRam } from './typedRam'
 import { checkVirtual } from './virtualAddress'
 
 /** 4 GiB: what is checked page by page before anything is changed. */
-const MAX_BYTES = 4294967296
+const MAX_BYTES = 2 ** 32
 
 /** What is needed of virtual memory. */
 export interface BulkTarget {

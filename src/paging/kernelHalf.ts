@@ -12,7 +12,7 @@ import type { PageTableFormat } from './format'
 import { FramePlaces } from './framePlaces'
 import { PageTables } from './pageTables'
 
-const LAST_GIB_OF_32_BITS = 3221225472
+const LAST_GIB_OF_32_BITS = 0xc0000000
 
 /** Shares the kernel's part of some tables. */
 export class KernelHalf {
@@ -81,7 +81,7 @@ export class KernelHalf {
   }
 }
 
-/** @throws KernelBug when the tables were destroyed. */
+/** @throws KernelBug when the tables were destroyed: any look-up tells. */
 function checkAlive(kernel: PageTables, address: number): void {
   kernel.pfnAt(address)
 }

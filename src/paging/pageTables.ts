@@ -27,6 +27,7 @@ import {
   checkAddress,
   checkFlush,
   checkFrames,
+  checkMarks,
   checkMask,
   checkPhys,
   checkRange,
@@ -43,9 +44,6 @@ import { forEachLeaf, frameAt, type LeafVisitor, type PageWalk, walk } from './t
 
 export { MAP_BUSY, MAP_NO_MEMORY, MAP_OK, type PageTablesOptions } from './tableTree'
 export type { LeafVisitor, PageWalk, PageWalkEntry } from './tableWalk'
-
-/** ACCESSED and DIRTY. */
-const USE_BITS = 0x60
 
 /**
  * The page tables of one address space. Addresses are without sign extension, in [0, 2^vaBits) of the format.
@@ -265,10 +263,7 @@ export class PageTables {
    */
   testAndClear(address: number, bits: number): number {
     checkAddress(this.t.end, address)
-    checkInteger('bits', bits, 0, USE_BITS)
-    if ((bits & ~USE_BITS) !== 0) {
-      throw new InvalidArgument('bits', bits, 'PROT_ACCESSED, PROT_DIRTY or both')
-    }
+    checkMarks('bits', bits, 0)
     return testAndClear(this.t, address, bits)
   }
 

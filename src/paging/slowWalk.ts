@@ -52,13 +52,13 @@ export class SlowWalk {
     level: 0,
   }
   private readonly walker: Walker
-  private readonly entries: AccessRights
+  private readonly rules: AccessRights
   private readonly format: PageTableFormat
   private readonly ram: ByteRam
 
-  constructor(walker: Walker, entries: AccessRights, format: PageTableFormat, ram: ByteRam) {
+  constructor(walker: Walker, rules: AccessRights, format: PageTableFormat, ram: ByteRam) {
     this.walker = walker
-    this.entries = entries
+    this.rules = rules
     this.format = format
     this.ram = ram
   }
@@ -66,7 +66,7 @@ export class SlowWalk {
   /** Page frame of an access; -1 when it may not be, with the reason in {@link fault}. */
   check(request: PageAccess): number {
     const { address } = request
-    const { format, walker, entries } = this
+    const { format, walker, rules } = this
     const { plan } = walker
     if (!format.isCanonical(address)) return this.fail(request, 'non-canonical', 0)
     let rights = RIGHTS_ALL
@@ -81,8 +81,8 @@ export class SlowWalk {
       if (kind === 'none') return this.fail(request, 'unmapped', level)
       if (kind === 'bad') return this.fail(request, 'reserved', level)
       if (kind === 'leaf') return this.atLeaf(request, tables, entry, rights)
-      rights &= entries.ofTable(lo, hi, level)
-      if (entries.tableUnmarked(lo, level)) tables.push(entry)
+      rights &= rules.ofTable(lo, hi, level)
+      if (rules.tableUnmarked(lo, level)) tables.push(entry)
       pfn = frameOf(plan, lo, hi)
     }
     return this.fail(request, 'reserved', plan.last)
@@ -109,21 +109,21 @@ export class SlowWalk {
     leaf: Entry,
     rights: number,
   ): number {
-    const { entries, walker } = this
+    const { rules, walker } = this
     const { lo, hi, level } = leaf
-    const unused = entries.missing(lo, hi) & PROT_ACCESSED
+    const unused = rules.missing(lo, hi) & PROT_ACCESSED
     // AArch64 looks at the access flag first.
-    if (!entries.updates && entries.architecture === 'arm64' && unused !== 0) {
+    if (!rules.updates && rules.architecture === 'arm64' && unused !== 0) {
       return this.fail(request, 'access-flag', level)
     }
-    const allowed = settle(rights & entries.ofLeaf(lo, hi, level))
+    const allowed = settle(rights & rules.ofLeaf(lo, hi, level))
     if ((allowed & request.need) === 0) return this.fail(request, 'protection', level)
     const dirty = (request.access & ACCESS_WRITE) !== 0 ? PROT_DIRTY : 0
-    const missing = entries.missing(lo, hi) & (PROT_ACCESSED | dirty)
-    if (missing !== 0 && !entries.updates) return this.fail(request, 'access-flag', level)
+    const missing = rules.missing(lo, hi) & (PROT_ACCESSED | dirty)
+    if (missing !== 0 && !rules.updates) return this.fail(request, 'access-flag', level)
     if (request.mark) {
-      for (const table of tables) this.write(table, entries.mark(table.lo, PROT_ACCESSED))
-      if (missing !== 0) this.write(leaf, entries.mark(lo, missing))
+      for (const table of tables) this.write(table, rules.mark(table.lo, PROT_ACCESSED))
+      if (missing !== 0) this.write(leaf, rules.mark(lo, missing))
     }
     return pageOfLeaf(walker.plan, lo, hi, level, request.address)
   }

@@ -6,6 +6,7 @@
 import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
 import type { FlushOps } from './flushOps'
+import { PROT_ACCESSED, PROT_DIRTY } from './format'
 
 /** Throws unless the range consists of pages below `end`. */
 export function checkRange(end: number, address: number, bytes: number): void {
@@ -60,6 +61,15 @@ export function checkFrames(
 /** Throws unless `gfp` is an unsigned integer of 32 bits. */
 export function checkMask(gfp: number): void {
   checkInteger('gfp', gfp, 0, 0xffffffff)
+}
+
+/** Throws unless `marks` is PROT_ACCESSED, PROT_DIRTY or both. `least` 0 lets none at all pass. */
+export function checkMarks(argument: string, marks: number, least: 0 | 1): void {
+  const all = PROT_ACCESSED | PROT_DIRTY
+  checkInteger(argument, marks, least, all)
+  if ((marks & ~all) !== 0) {
+    throw new InvalidArgument(argument, marks, 'PROT_ACCESSED, PROT_DIRTY or both')
+  }
 }
 
 const FLUSHES = ['flushTlb', 'flushCacheMap', 'flushCacheUnmap'] as const

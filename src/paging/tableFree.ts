@@ -78,13 +78,7 @@ function collect(
 /** Puts the cursor on an entry; the known table that it points at, or -1. */
 function pointTo(t: TableTree, table: number, level: number, index: number): number {
   const { plan } = t
-  t.words = t.places.allWords()
-  t.table = table
-  t.level = level
-  t.index = index
-  t.at = t.places.of(table) + index * plan.stride
-  t.lo = t.words[t.at]!
-  t.hi = plan.stride === 2 ? t.words[t.at + 1]! : 0
+  t.moveTo(table, level, index)
   if (!isTable(plan, t.lo, t.hi, level)) return -1
   const pfn = frameOf(plan, t.lo, t.hi)
   return t.ownsTable(pfn) ? pfn : -1

@@ -18,15 +18,10 @@ export function mapPages(
   count: number,
   bits: EntryBits,
 ): number {
-  const { last } = t.plan
   for (let done = 0; done < count; ) {
-    const code = t.reach(address + done * PAGE_SIZE, last)
-    if (code !== MAP_OK) return code
-    const room = t.entriesLeft(count - done)
-    const filled = fillPages(t, pfns, first + done, room, bits.lo, bits.hi)
-    t.written(filled)
-    if (filled < room) return MAP_BUSY
-    done += room
+    const filled = fillTable(t, address + done * PAGE_SIZE, pfns, first + done, count - done, bits)
+    if (filled < 0) return filled
+    done += filled
   }
   return MAP_OK
 }
@@ -40,22 +35,14 @@ export function mapRange(
   prot: number,
   maxShift: number,
 ): number {
-  const { last } = t.plan
-  const small = t.format.leafBits(prot, last)
+  const small = t.format.leafBits(prot, t.plan.last)
   const huge = hugeBits(t, prot, maxShift)
   for (let done = 0; done < pages; ) {
     const here = address + done * PAGE_SIZE
-    const placed = mapHuge(t, here, pfn + done, pages - done, huge)
-    if (placed < 0) return placed
-    done += placed
-    if (placed > 0) continue
-    const code = t.reach(here, last)
-    if (code !== MAP_OK) return code
-    const room = t.entriesLeft(pages - done)
-    const filled = fillPages(t, null, pfn + done, room, small.lo, small.hi)
-    t.written(filled)
-    if (filled < room) return MAP_BUSY
-    done += room
+    let mapped = mapHuge(t, here, pfn + done, pages - done, huge)
+    if (mapped === 0) mapped = fillTable(t, here, null, pfn + done, pages - done, small)
+    if (mapped < 0) return mapped
+    done += mapped
   }
   return MAP_OK
 }
@@ -95,6 +82,26 @@ export function populate(t: TableTree, start: number, end: number, level: number
     if (code !== MAP_OK) return code
   }
   return MAP_OK
+}
+
+/**
+ * Maps pages from an address to the end of its table of the last level, `most` at most, as {@link fillPages} is told.
+ * Returns how many, or a MAP_ code.
+ */
+function fillTable(
+  t: TableTree,
+  address: number,
+  pfns: ArrayLike<number> | null,
+  first: number,
+  most: number,
+  bits: EntryBits,
+): number {
+  const code = t.reach(address, t.plan.last)
+  if (code !== MAP_OK) return code
+  const room = t.entriesLeft(most)
+  const filled = fillPages(t, pfns, first, room, bits.lo, bits.hi)
+  t.written(filled)
+  return filled < room ? MAP_BUSY : room
 }
 
 /**

@@ -172,16 +172,20 @@ function makePlan(format: PageTableFormat): TablePlan {
     written: clears ? { ...dirty, setLow: 0, setHigh: 0 } : dirty,
   }
   for (let level = 0; level < last; level++) findTableBits(format, plan, level)
-  const same = (bits: Int32Array) => bits.every((value) => value === bits[0])
-  const small = levels.every(({ bits }, level) => bits === 9 || (level === 0 && bits < 9))
-  const masks = [plan.tableLow, plan.tableLowIs, plan.tableHigh, plan.tableHighIs]
-  const even = small && plan.stride === 2 && masks.every(same)
   levels.forEach(({ shift }, level) => {
     const lowest = shift - PAGE_SHIFT + pfnShift
     plan.leafLow[level] = lowest < 32 ? plan.lowMask & -(2 ** lowest) : 0
     plan.leafHigh[level] = plan.highMask & (lowest < 32 ? -1 : -(2 ** (lowest - 32)))
   })
-  return { ...plan, even }
+  return { ...plan, even: isEven(format, plan) }
+}
+
+/** See {@link TablePlan.even}. */
+function isEven(format: PageTableFormat, plan: TablePlan): boolean {
+  const same = (bits: Int32Array) => bits.every((value) => value === bits[0])
+  const small = format.levels.every(({ bits }, level) => bits === 9 || (level === 0 && bits < 9))
+  const masks = [plan.tableLow, plan.tableLowIs, plan.tableHigh, plan.tableHighIs]
+  return small && plan.stride === 2 && masks.every(same)
 }
 
 /** Asks the format bit by bit which ones tell a pointer to a table from anything else. */

@@ -5,12 +5,13 @@
  */
 
 import { PAGE_SIZE } from '../base/units'
+import { PROT_ACCESSED, PROT_DIRTY, PROT_SPECIAL } from './format'
 import { mapsFrames } from './tablePlan'
 import { splitRange } from './tableSplit'
 import { MAP_OK, nextEntry, type TableTree } from './tableTree'
 
-/** ACCESSED, DIRTY, SPECIAL: what a page keeps when its protection is changed. */
-const KEPT = 0xe0
+/** What a page keeps when its protection is changed. */
+const KEPT = PROT_ACCESSED | PROT_DIRTY | PROT_SPECIAL
 
 /**
  * Gives all pages that are mapped in a range another protection. Large leaves that are partly in it are split;

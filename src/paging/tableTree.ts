@@ -147,6 +147,18 @@ export class TableTree {
     }
   }
 
+  /** Puts the cursor on an entry of a table that is memory. */
+  moveTo(table: number, level: number, index: number): void {
+    const { stride } = this.plan
+    this.words = this.places.allWords()
+    this.level = level
+    this.table = table
+    this.index = index
+    this.at = this.places.of(table) + index * stride
+    this.lo = this.words[this.at]!
+    this.hi = stride === 2 ? this.words[this.at + 1]! : 0
+  }
+
   /** Puts the cursor on the entry of an address at level `deepest`, making tables on the way; a MAP_ code. */
   reach(address: number, deepest: number): number {
     for (let made = 0; this.seek(address, deepest) !== deepest; made++) {

@@ -10,7 +10,7 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
 import type { FlushOps } from './flushOps'
 
-const MAX_ENTRIES = 1048576
+const MAX_ENTRIES = 2 ** 20
 
 /**
  * Checks the number of entries.

@@ -3,8 +3,7 @@
  * use, faults, and a TLB if wanted.
  *
  * A look-up that succeeds makes no objects and calls little: the TLB, else a walk. Whatever fails there is
- * gone through once more, slowly ({@link Translator.check}): that tells the fault, or sets the marks that a
- * processor sets.
+ * gone through once more by {@link SlowWalk}: that tells the fault, or sets the marks that a processor sets.
  *
  * Source: spec/vmalloc.md §13.
  */
@@ -46,7 +45,7 @@ export class Translator {
   protected view: DataView
   protected readonly ram: ByteRam
   protected readonly typed: TypedRam | null
-  protected readonly entries: AccessRights
+  private readonly rules: AccessRights
   protected readonly walker: Walker
   protected readonly tlb: Tlb
   /** Whether whoever writes has to tell the memory. */
@@ -70,13 +69,13 @@ export class Translator {
     const { frames, format } = tables
     const { tlb = 0, hardwareUpdates = 'set' } = options
     checkTranslatorOptions(format, options)
-    this.entries = new AccessRights(format, hardwareUpdates === 'set')
+    this.rules = new AccessRights(format, hardwareUpdates === 'set')
     this.limit = 2 ** format.vaBits
     this.gap = gapOf(format)
     this.ram = frames.ram
     this.typed = typedRam(frames.ram)
     this.tracksDirty = frames.ram.tracksDirty
-    this.walker = new Walker(tables, this.entries)
+    this.walker = new Walker(tables, this.rules)
     this.data = new FramePlaces(frames)
     this.tlb = new Tlb(tlb)
     this.hasTlb = tlb !== 0
@@ -84,9 +83,9 @@ export class Translator {
     this.tlbTags = this.tlb.tags
     this.tlbPlaces = this.tlb.places
     this.tlbRights = this.tlb.rights
-    this.slow = new SlowWalk(this.walker, this.entries, format, frames.ram)
+    this.slow = new SlowWalk(this.walker, this.rules, format, frames.ram)
     this.fault = this.slow.fault
-    this.mode = new ModeBits(this.entries.architecture)
+    this.mode = new ModeBits(this.rules.architecture)
     this.mode.set(options)
     this.need = this.mode.need
     this.bytes = new Uint8Array(0)
@@ -187,20 +186,6 @@ export class Translator {
     return offset + bytes <= PAGE_SIZE && at + bytes <= this.bytes.length ? at : -1
   }
 
-  private findPlace(address: number, access: number): number {
-    const pfn = this.walker.find(address)
-    const allowed = pfn >= 0 && (this.walker.rights & this.need[access]!) !== 0
-    return allowed ? this.remember(address, pfn) : NO_PLACE
-  }
-
-  /** Place of the first word of a frame of memory; far below 0 when it is none. */
-  private placeOf(pfn: number): number {
-    const { typed } = this
-    if (typed !== null && pfn < typed.devicesEnd && typed.isDevice(pfn)) return NO_PLACE
-    const word = this.data.of(pfn)
-    return word >= 0 && word < WORDS_LIMIT ? word : NO_PLACE
-  }
-
   /**
    * Start of the page after that of an address: page 0 after the last one; -1 when that has no address,
    * in the gap of the format.
@@ -227,6 +212,20 @@ export class Translator {
       this.tlb.clear()
       this.makeViews()
     }
+  }
+
+  private findPlace(address: number, access: number): number {
+    const pfn = this.walker.find(address)
+    const allowed = pfn >= 0 && (this.walker.rights & this.need[access]!) !== 0
+    return allowed ? this.remember(address, pfn) : NO_PLACE
+  }
+
+  /** Place of the first word of a frame of memory; far below 0 when it is none. */
+  private placeOf(pfn: number): number {
+    const { typed } = this
+    if (typed !== null && pfn < typed.devicesEnd && typed.isDevice(pfn)) return NO_PLACE
+    const word = this.data.of(pfn)
+    return word >= 0 && word < WORDS_LIMIT ? word : NO_PLACE
   }
 
   private resolveSlow(address: number, access: number, bytes: number): number {

@@ -48,7 +48,7 @@ export class Walker {
   readonly plan: TablePlan
   private readonly tables: WalkedTables
   private readonly format: PageTableFormat
-  private readonly access: AccessRights
+  private readonly rules: AccessRights
   /** One more than the highest address; -1 when nothing is to be found any more. */
   private limit: number
   /** Bits of an entry that are no part of its frame number. */
@@ -66,11 +66,11 @@ export class Walker {
   /** The same for leaves of the last level, in slots by a hash. */
   private readonly leafMemo: Int32Array
 
-  constructor(tables: WalkedTables, access: AccessRights) {
+  constructor(tables: WalkedTables, rules: AccessRights) {
     const { format, frames } = tables
     this.tables = tables
     this.format = format
-    this.access = access
+    this.rules = rules
     this.plan = tablePlan(format)
     this.places = new FramePlaces(frames)
     this.words = this.places.allWords()
@@ -175,8 +175,8 @@ export class Walker {
     if (low !== tableMemo[slot] || high !== tableMemo[slot + 1]) {
       tableMemo[slot] = low
       tableMemo[slot + 1] = high
-      const marked = !this.access.tableUnmarked(lo, level)
-      tableMemo[slot + 2] = marked ? this.access.ofTable(lo, hi, level) : 0
+      const marked = !this.rules.tableUnmarked(lo, level)
+      tableMemo[slot + 2] = marked ? this.rules.ofTable(lo, hi, level) : 0
       this.tableLow = low
       this.tableHigh = high
       this.tableRights = tableMemo[slot + 2]!
@@ -213,6 +213,6 @@ export class Walker {
   /** What a leaf leaves of all rights without marking anything; 0 for what is none. */
   private ofLeaf(lo: number, hi: number, level: number): number {
     if (this.format.kindOf(lo, hi, level) !== 'leaf') return 0
-    return this.access.unmarked(this.access.ofLeaf(lo, hi, level), lo, hi)
+    return this.rules.unmarked(this.rules.ofLeaf(lo, hi, level), lo, hi)
   }
 }

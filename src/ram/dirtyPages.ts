@@ -3,7 +3,7 @@
 import { checkInteger } from '../base/errors'
 import { PAGE_SIZE } from '../base/units'
 
-const MAX_PAGES = 2147483647
+const MAX_PAGES = 2 ** 31 - 1
 
 /**
  * One bit a page: bit `i & 31` of word `i >> 5` belongs to the page at byte `i * 4096` of the packed RAM.

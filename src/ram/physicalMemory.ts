@@ -10,7 +10,7 @@ import { RamAccess } from './ramAccess'
 export type GrowListener = (base: number, size: number) => void
 
 const WASM_PAGE_BYTES = 65536
-const MAX_PFN = 1099511627775
+const MAX_PFN = 2 ** 40 - 1
 const NO_WORDS = /* @__PURE__ */ new Int32Array(0)
 
 interface Registration {
