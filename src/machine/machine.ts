@@ -8,47 +8,38 @@
  *     5. kmalloc                        `slab/kmalloc.ts`: memory of any size
  *     6. the vmalloc window             `vmalloc/`: addresses can be had
  *
+ * `machineSetup.ts` makes the parts from 3 to 6.
+ *
  * The methods are the calls that most programs make. Everything else is a function that takes one of the parts:
  * `allocPagesBulk(machine.pages, …)`, `new SlabCache(machine.slabs, …)`, `vmap(machine.vm, …)`.
  */
 
 import { InvalidArgument } from '../base/errors'
-import { given } from '../base/given'
-import { LAYOUT_FLAT } from '../base/layout'
 import type { Pfn, VirtAddr } from '../base/units'
-import { attachState } from '../buddy/attach'
-import { BuddyAllocator } from '../buddy/buddyAllocator'
-import { kernelLog } from '../buddy/kernelLog'
-import type { CommonOptions } from '../buddy/options'
-import { setPageFaults } from '../buddy/pageFaults'
+import type { BuddyAllocator } from '../buddy/buddyAllocator'
 import { inContext, inInterrupt, onCpu } from '../buddy/running'
-import { failPageAlloc, failslab } from '../debug/faultInjection'
 import { inspect } from '../debug/inspect'
 import type { Inspection } from '../debug/inspection'
 import { type PageOwner, pageOwner } from '../debug/pageOwner'
 import { formatPageOwner } from '../debug/pageOwnerText'
-import { slubDebug } from '../debug/slubDebug'
 import { type MachineViolation, verifyMachine } from '../debug/verifyMachine'
 import { GFP_KERNEL } from '../page/gfp'
 import { procText } from '../proc/procText'
-import { slabLog } from '../proc/slabLog'
-import { vmallocLog } from '../proc/vmallocLog'
 import type { PhysicalMemory } from '../ram/physicalMemory'
-import { attachSlabs } from '../slab/attach'
 import { Kmalloc } from '../slab/kmalloc'
-import { SlabAllocator } from '../slab/slabAllocator'
+import type { SlabAllocator } from '../slab/slabAllocator'
 import { takeOver } from '../snapshot/loadState'
 import { machineHash } from '../snapshot/machineHash'
 import { restoreSnapshot } from '../snapshot/restoreSnapshot'
 import { saveSnapshot } from '../snapshot/saveSnapshot'
 import { kvfree, kvmalloc } from '../vmalloc/kvmalloc'
 import type { MachineParts } from '../vmalloc/machineParts'
-import { Vmalloc } from '../vmalloc/vmalloc'
-import { movableMemory } from '../zone/movableCore'
+import type { Vmalloc } from '../vmalloc/vmalloc'
 import { type CommandLine, parseCommandLine } from './commandLine'
 import { attachMemory, checkBuffers, type MachineBuffers, machineBuffers } from './machineBuffers'
 import { makeMemory } from './machineMemory'
 import type { AttachOptions, MachineOptions } from './machineOptions'
+import { type MachineSetup, setUpMapper, setUpPages, setUpSlabs, startFaults } from './machineSetup'
 import { newTurn, Turn } from './turn'
 
 /**
@@ -77,58 +68,17 @@ export class Machine implements MachineParts {
   readonly commandLine: CommandLine
   private readonly turn: Turn
 
-  private constructor(
-    ram: PhysicalMemory,
-    options: AttachOptions,
-    line: CommandLine,
-    by: MachineBuffers | null,
-  ) {
-    const log = options.log ?? (() => {})
-    const { hardening, format, flush, populate } = options
-    const clock = given({ clock: options.clock })
-    const cpus = Math.min(options.cpus ?? 1, line.cpus ?? 1024)
+  private constructor(ram: PhysicalMemory, setup: MachineSetup) {
+    const { options, line, by } = setup
     this.commandLine = line
     this.turn = new Turn(by?.turn ?? newTurn(options.shared === true))
     this.ram = ram
-    this.pages =
-      by === null
-        ? bootPages(ram, options, line, cpus)
-        : attachState(by.pages, { ram, ...pageHooks(options) })
+    this.pages = setUpPages(ram, setup)
     this.owner = line.pageOwner === true ? pageOwner(this.pages) : null
-    const { slubDebug: boot, failslab: faults, unknown: _unknown, ...words } = line.slab
-    const debug = slubDebug({
-      ...options.debug,
-      log,
-      ...given({ boot }),
-    })
-    const layout = options.layout ?? LAYOUT_FLAT
-    const slabOptions = {
-      ...words,
-      layout,
-      debug,
-      log: slabLog(log, clock),
-      shared: options.shared === true,
-      ...given({ hardening }),
-    }
-    this.slabs =
-      by === null
-        ? new SlabAllocator(this.pages, slabOptions)
-        : attachSlabs(this.pages, by.slabs, slabOptions)
+    this.slabs = setUpSlabs(this.pages, setup)
     this.heap = new Kmalloc(this.slabs)
-    const { unknown: _others, vmalloc: _window, ...mapper } = line.vmalloc
-    this.vm = new Vmalloc(this.pages, {
-      ...mapper,
-      heap: this.heap,
-      log: vmallocLog(log, { layout, ...clock }),
-      shared: options.shared === true,
-      ...given({ format, flush, populate, state: by?.space }),
-    })
-    // From here on allocations may be made to fail: a kernel starts with that once it is up.
-    const { failPageAlloc: pageFaults } = line
-    if (faults !== undefined) this.slabs.setFaults(failslab({ ...faults, log }))
-    if (pageFaults !== undefined) {
-      setPageFaults(this.pages, failPageAlloc({ ...pageFaults, log }))
-    }
+    this.vm = setUpMapper(this.pages, this.heap, setup)
+    startFaults(this.pages, this.slabs, setup)
   }
 
   /**
@@ -145,7 +95,7 @@ export class Machine implements MachineParts {
       const words = line.unknown.join(' ')
       log(`Unknown kernel command line parameters "${words}", will be passed to user space.`)
     }
-    return new Machine(makeMemory(options.ram, options, line), options, line, null)
+    return new Machine(makeMemory(options.ram, options, line), { options, line, by: null })
   }
 
   /**
@@ -166,7 +116,7 @@ export class Machine implements MachineParts {
     checkOptions(options)
     const { cmdline = '' } = options
     const ram = attachMemory(buffers, options)
-    const m = new Machine(ram, options, parseCommandLine(cmdline), buffers)
+    const m = new Machine(ram, { options, line: parseCommandLine(cmdline), by: buffers })
     refuseBroken(m, 'buffers')
     m.turn.take()
     return m
@@ -334,35 +284,4 @@ export function refuseBroken(m: MachineParts, what = 'snapshot'): void {
 function checkOptions(options: unknown): void {
   if (typeof options === 'object' && options !== null) return
   throw new InvalidArgument('options', options, 'an object')
-}
-
-/** Hands memory over to the page allocator. */
-function bootPages(
-  ram: PhysicalMemory,
-  options: AttachOptions,
-  line: CommandLine,
-  cpus: number,
-): BuddyAllocator {
-  const { kernelcore, movablecore, hugePages } = line
-  const nodes = ram.ranges.reduce((most, { node }) => Math.max(most, node + 1), 1)
-  const { distances, zones } = options
-  const movable =
-    kernelcore === undefined && movablecore === undefined
-      ? {}
-      : { movable: movableMemory(given({ kernelcore, movablecore })) }
-  return new BuddyAllocator({
-    ram,
-    cpus,
-    cpuNodes:
-      options.cpuNodes?.slice(0, cpus) ?? Array.from({ length: cpus }, (_, cpu) => cpu % nodes),
-    shared: options.shared === true,
-    ...movable,
-    ...pageHooks(options),
-    ...given({ hugePages, distances, zones }),
-  })
-}
-
-/** What the page allocator is given anew when it is attached to. */
-function pageHooks({ log, clock, image, pressure }: AttachOptions): CommonOptions {
-  return given({ log: log && kernelLog(log, given({ clock, image })), pressure })
 }

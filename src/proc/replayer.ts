@@ -28,19 +28,13 @@ import {
   FTRACE_ZONE_LOCKED,
   type FtraceEvents,
 } from './ftraceEvents'
+import { InterruptFates } from './interruptFates'
 import { type Inferred, MAX_DIFFERENCES, type ReplayResult, TraceCompare } from './traceCompare'
 
 /** How deep a page is looked for in a page list before the trace is taken to differ. */
 const MAX_DEPTH = 512
 /** Context of an interrupt inside a task, as opposed to one that ksoftirqd runs. */
 const CONTEXT_MASK = FTRACE_CONTEXT_INTERRUPT | FTRACE_CONTEXT_KSOFTIRQD
-/** Interrupts whose fate is unknown that are remembered: a copy of the state each. */
-const MAX_UNDECIDED = 8
-/** Times that one replay goes back. */
-const MAX_REWINDS = 32
-
-/** Where the frees of an interrupt went: past the held page lists, to them, or nobody knows yet. */
-type Fate = 'held' | 'listed' | 'unknown'
 
 /** A replay at one moment. */
 interface Checkpoint {
@@ -62,15 +56,8 @@ export class Replayer extends TraceCompare {
   /** Until this event, frees of an interrupt share the fate `held`. */
   private burstEnd = 0
   private held = false
-  /** Fates of interrupts' frees, by their first event, that were settled by going back. */
-  private readonly fates = new Map<number, Fate>()
-  /** Where to go back to: interrupts whose fate nothing has told. */
-  private readonly undecided: Checkpoint[] = []
-  /** The attempt that runs, and the difference it is to get past. */
-  private retry: { readonly checkpoint: Checkpoint; readonly failedAt: number } | null = null
-  private rewinds = 0
-  /** Differences that going back did not help. */
-  private accepted = 0
+  /** Fates of interrupts' frees, and where to go back to when one was taken wrongly. */
+  private readonly fates: InterruptFates<Checkpoint>
   /** Frames that the trace calls otherwise than we do, since a difference. */
   private readonly moved = new Map<number, number>()
   private allocations = 0
@@ -81,6 +68,7 @@ export class Replayer extends TraceCompare {
   constructor(events: FtraceEvents, pages: BuddyAllocator) {
     super(events)
     this.pages = pages
+    this.fates = new InterruptFates(events)
   }
 
   result(): ReplayResult {
@@ -147,7 +135,7 @@ export class Replayer extends TraceCompare {
     const c = this.pages.context
     const list = PCP_LISTS + pcpListIndex(0, type) * 2
     const head = currentPcp(c, zoneAt(c, this.pfn[first]!)) + list
-    this.takeBulk(first, type, this.lengthOfList(head) + 1)
+    this.takeBulk(first, type, lengthOfList(c.words, head) + 1)
   }
 
   /**
@@ -163,7 +151,7 @@ export class Replayer extends TraceCompare {
     const record = words[head + PAGE_NEXT]!
     if (first === at) {
       if (record === head || recordPfn(record) === expected || order !== 0) return false
-      const depth = this.depthInList(head, expected)
+      const depth = depthInList(words, head, expected)
       if (depth > 0) this.takeBulk(at, type, depth)
       return false
     }
@@ -175,31 +163,11 @@ export class Replayer extends TraceCompare {
       else depth += 1
     }
     if (record !== head && order !== 0) return this.isSoftirq(at)
-    const left = record === head ? 0 : this.lengthOfList(head)
+    const left = record === head ? 0 : lengthOfList(words, head)
     if (left > 0 && this.isSoftirq(at) && at === first + 1) return true
     // The bulk took what the list still had and, when the answer is not the refill's first, more.
     if (left + depth > 0 && found) this.takeBulk(first, type, left + depth)
     return false
-  }
-
-  /** Position of a frame in a page list; -1 when it is not among the first. */
-  private depthInList(head: number, pfn: number): number {
-    const words = this.pages.words
-    let record = words[head + PAGE_NEXT]!
-    for (let depth = 0; depth < MAX_DEPTH && record !== head; depth++) {
-      if (recordPfn(record) === pfn) return depth
-      record = words[record + PAGE_NEXT]!
-    }
-    return -1
-  }
-
-  private lengthOfList(head: number): number {
-    const words = this.pages.words
-    let length = 0
-    for (let record = words[head + PAGE_NEXT]!; record !== head; length++) {
-      record = words[record + PAGE_NEXT]!
-    }
-    return length
   }
 
   private takeBulk(at: number, type: number, count: number): void {
@@ -301,18 +269,15 @@ export class Replayer extends TraceCompare {
    */
   private isHeld(at: number): boolean {
     if (at < this.burstEnd) return this.held
-    const blocks = new Map<number, number>()
+    const blocks = new Set<number>()
     let end = at
     while (this.kind[end] === FTRACE_PAGE_FREE && this.isSoftirq(end)) {
       // Blocks of other orders never go to the page lists, so they prove nothing.
-      if (pcpAllowed(this.order[end]!)) blocks.set(this.pfn[end]!, this.order[end]!)
+      if (pcpAllowed(this.order[end]!)) blocks.add(this.pfn[end]!)
       end += 1
     }
-    const fate = this.fates.get(at) ?? this.fateOf(blocks, end)
-    if (fate === 'unknown') {
-      if (this.undecided.length === MAX_UNDECIDED) this.undecided.shift()
-      this.undecided.push(this.checkpoint())
-    }
+    const fate = this.fates.fateOf(at, blocks, end)
+    if (fate === 'unknown') this.fates.doubt(this.checkpoint())
     this.burstEnd = end
     this.held = fate === 'held'
     if (this.held) {
@@ -321,53 +286,12 @@ export class Replayer extends TraceCompare {
     return this.held
   }
 
-  /**
-   * What became of blocks that an interrupt freed, by the next event about one of them: a drain, or an
-   * allocation straight from a list, proves that they went to the page lists; a block taken from the
-   * free areas that covers one, that they did not.
-   */
-  private fateOf(blocks: ReadonlyMap<number, number>, from: number): Fate {
-    if (blocks.size === 0) return 'listed'
-    const first = Math.min(...blocks.keys())
-    const last = Math.max(...blocks.keys())
-    for (let i = from; i < this.events.count; i++) {
-      const pfn = this.pfn[i]!
-      if (pfn > last) continue
-      if (this.kind[i] === FTRACE_ZONE_LOCKED) {
-        const end = pfn + (1 << this.order[i]!)
-        if (end <= first) continue
-        for (const block of blocks.keys()) if (block >= pfn && block < end) return 'held'
-      } else if (pfn >= first && blocks.has(pfn)) {
-        return 'listed'
-      }
-    }
-    return 'unknown'
-  }
-
   // ---- Going back ----
 
-  /**
-   * After a new difference: goes back to the last interrupt whose frees nothing has told the fate of,
-   * and takes them to have found the lists held. When that does not carry the replay past the
-   * difference, they were ordinary after all, and the interrupt before is tried.
-   */
+  /** After a new difference: goes back to where taking frees of an interrupt otherwise may avoid it. */
   reconsider(): void {
-    if (this.different === this.accepted) return
-    if (this.retry !== null && this.next <= this.retry.failedAt) {
-      this.fates.set(this.retry.checkpoint.next, 'listed')
-      this.restore(this.retry.checkpoint)
-      this.retry = null
-      return
-    }
-    const checkpoint = this.rewinds < MAX_REWINDS ? this.undecided.pop() : undefined
-    if (checkpoint === undefined) {
-      this.accepted = this.different
-      return
-    }
-    this.rewinds += 1
-    this.retry = { checkpoint, failedAt: this.next }
-    this.fates.set(checkpoint.next, 'held')
-    this.restore(checkpoint)
+    const checkpoint = this.fates.reconsider(this.next, this.different)
+    if (checkpoint !== null) this.restore(checkpoint)
   }
 
   private checkpoint(): Checkpoint {
@@ -407,4 +331,22 @@ export class Replayer extends TraceCompare {
       this.differ(error.message.split('\n', 1).join(), at)
     }
   }
+}
+
+/** Position of a frame in a page list; -1 when it is not among the first. */
+function depthInList(words: Int32Array, head: number, pfn: number): number {
+  let record = words[head + PAGE_NEXT]!
+  for (let depth = 0; depth < MAX_DEPTH && record !== head; depth++) {
+    if (recordPfn(record) === pfn) return depth
+    record = words[record + PAGE_NEXT]!
+  }
+  return -1
+}
+
+function lengthOfList(words: Int32Array, head: number): number {
+  let length = 0
+  for (let record = words[head + PAGE_NEXT]!; record !== head; length++) {
+    record = words[record + PAGE_NEXT]!
+  }
+  return length
 }

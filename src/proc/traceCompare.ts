@@ -4,6 +4,7 @@ import type { PageTrace } from '../state/trace'
 import {
   FTRACE_EXTFRAG,
   FTRACE_EXTFRAG_CHANGE_OWNERSHIP,
+  FTRACE_EXTFRAG_TYPE_SHIFT,
   FTRACE_PAGE_ALLOC,
   FTRACE_PAGE_FREE,
   FTRACE_PAGE_FREE_BATCHED,
@@ -84,13 +85,8 @@ export class TraceCompare implements PageTrace {
   }
 
   pageAlloc(pfn: number, order: number, gfp: number, migratetype: number): void {
-    const at = this.next
     const same =
-      this.kind[at] === FTRACE_PAGE_ALLOC &&
-      this.pfn[at] === pfn &&
-      this.order[at] === order &&
-      this.migratetype[at] === migratetype &&
-      this.events.gfp[at] === gfp
+      this.isNext(FTRACE_PAGE_ALLOC, pfn, order, migratetype) && this.events.gfp[this.next] === gfp
     this.account(same, 'mm_page_alloc', pfn, order)
   }
 
@@ -108,23 +104,14 @@ export class TraceCompare implements PageTrace {
   }
 
   zoneLocked(pfn: number, order: number, migratetype: number, percpuRefill: boolean): void {
-    const at = this.next
     const same =
-      this.kind[at] === FTRACE_ZONE_LOCKED &&
-      this.pfn[at] === pfn &&
-      this.order[at] === order &&
-      this.migratetype[at] === migratetype &&
-      this.events.detail[at] === (percpuRefill ? 1 : 0)
+      this.isNext(FTRACE_ZONE_LOCKED, pfn, order, migratetype) &&
+      this.events.detail[this.next] === (percpuRefill ? 1 : 0)
     this.account(same, 'mm_page_alloc_zone_locked', pfn, order)
   }
 
   pcpuDrain(pfn: number, order: number, migratetype: number): void {
-    const at = this.next
-    const same =
-      this.kind[at] === FTRACE_PCPU_DRAIN &&
-      this.pfn[at] === pfn &&
-      this.order[at] === order &&
-      this.migratetype[at] === migratetype
+    const same = this.isNext(FTRACE_PCPU_DRAIN, pfn, order, migratetype)
     this.account(same, 'mm_page_pcpu_drain', pfn, order)
   }
 
@@ -136,17 +123,23 @@ export class TraceCompare implements PageTrace {
     fallbackType: number,
     changeOwnership: boolean,
   ): void {
-    const at = this.next
-    const detail = this.events.detail[at]!
+    const detail = this.events.detail[this.next]!
     const same =
-      this.kind[at] === FTRACE_EXTFRAG &&
-      this.pfn[at] === pfn &&
-      this.order[at] === allocOrder &&
-      this.migratetype[at] === allocType &&
+      this.isNext(FTRACE_EXTFRAG, pfn, allocOrder, allocType) &&
       (detail & 0xff) === fallbackOrder &&
-      ((detail >> 8) & 0xff) === fallbackType &&
+      ((detail >> FTRACE_EXTFRAG_TYPE_SHIFT) & 0xff) === fallbackType &&
       ((detail & FTRACE_EXTFRAG_CHANGE_OWNERSHIP) !== 0) === changeOwnership
     this.account(same, 'mm_page_alloc_extfrag', pfn, allocOrder)
+  }
+
+  private isNext(kind: number, pfn: number, order: number, migratetype: number): boolean {
+    const at = this.next
+    return (
+      this.kind[at] === kind &&
+      this.pfn[at] === pfn &&
+      this.order[at] === order &&
+      this.migratetype[at] === migratetype
+    )
   }
 
   private account(same: boolean, name: string, pfn: number, order: number): void {

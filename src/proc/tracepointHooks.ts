@@ -51,20 +51,23 @@ export interface TraceSink {
   ): void
 }
 
-/** The listener of a page allocator. */
-export class PageHook implements PageTrace {
+/** What hooks of both layers have. */
+abstract class Hook<T> {
   /** Who listened before. */
-  readonly before: PageTrace | null
+  readonly before: T | null
   /** Bits of the kinds that `sink` takes; 0 for a retired hook. */
   mask: number
-  private readonly sink: TraceSink
+  protected readonly sink: TraceSink
 
-  constructor(before: PageTrace | null, mask: number, sink: TraceSink) {
+  constructor(before: T | null, mask: number, sink: TraceSink) {
     this.before = before
     this.mask = mask
     this.sink = sink
   }
+}
 
+/** The listener of a page allocator. */
+export class PageHook extends Hook<PageTrace> implements PageTrace {
   pageAlloc(pfn: number, order: number, gfp: number, migratetype: number): void {
     this.before?.pageAlloc(pfn, order, gfp, migratetype)
     this.tell(FTRACE_PAGE_ALLOC, pfn, order, migratetype, gfp | 0, 0)
@@ -123,19 +126,7 @@ export class PageHook implements PageTrace {
 }
 
 /** The listener of a slab allocator. */
-export class SlabHook implements SlabTrace {
-  /** Who listened before. */
-  readonly before: SlabTrace | null
-  /** Bits of the kinds that `sink` takes; 0 for a retired hook. */
-  mask: number
-  private readonly sink: TraceSink
-
-  constructor(before: SlabTrace | null, mask: number, sink: TraceSink) {
-    this.before = before
-    this.mask = mask
-    this.sink = sink
-  }
-
+export class SlabHook extends Hook<SlabTrace> implements SlabTrace {
   kmalloc(object: number, bytesReq: number, bytesAlloc: number, gfp: number, node: number): void {
     this.before?.kmalloc(object, bytesReq, bytesAlloc, gfp, node)
     this.tell(FTRACE_KMALLOC, object, bytesReq, bytesAlloc, gfp | 0, node | 0, '')
@@ -216,12 +207,6 @@ export function dropSlabHook(slabs: SlabAllocator, hook: SlabHook): void {
   hook.mask = 0
   const current = slabs.context.trace
   if (current === hook) slabs.setTrace(firstActive(current, SlabHook))
-}
-
-/** What hooks of both layers have. */
-interface Hook<T> {
-  readonly before: T | null
-  mask: number
 }
 
 /** Gives a hook that still listens its new mask, and retires one that does not. */
