@@ -6,9 +6,8 @@ import { Kmalloc } from '../../src/index'
 import { must, slabMachine } from '../slab/machines'
 import { MODEL_SLABS, SlabModel } from '../slab/model'
 import { playSlabs, slabSequences } from '../slab/operations'
+import { limits } from './limits'
 
-const firstSeed = Number(process.env.KMEM_FUZZ_SEED ?? 1)
-const seconds = Number(process.env.KMEM_FUZZ_SECONDS ?? 60)
 const RUNS_PER_SEED = 20
 const CALLS_PER_RUN = 300
 
@@ -21,10 +20,11 @@ const machines = fc.record({
 })
 
 it('keeps every invariant of slabs and pages after every call', () => {
-  const end = performance.now() + seconds * 1000
+  const { firstSeed, goesOn } = limits()
+  const callsOf = (seed: number) => (seed - firstSeed) * RUNS_PER_SEED * CALLS_PER_RUN
   let seed = firstSeed
-  for (; seed === firstSeed || performance.now() < end; seed++) {
-    console.log(`seed ${seed}   (npm run fuzz -- --part slabs --seed ${seed} --seconds 1)`)
+  for (; goesOn(seed, callsOf(seed)); seed++) {
+    console.log(`seed ${seed}   (npm run fuzz -- --part slabs --seed ${seed} --seeds 1)`)
     const property = fc.property(machines, slabSequences(CALLS_PER_RUN), (options, commands) => {
       const slabs = must(MODEL_SLABS[options.slabs])()
       const machine = slabMachine({ ...options, slabs })
@@ -33,6 +33,5 @@ it('keeps every invariant of slabs and pages after every call', () => {
     })
     fc.assert(property, { seed, numRuns: RUNS_PER_SEED })
   }
-  const calls = (seed - firstSeed) * RUNS_PER_SEED * CALLS_PER_RUN
-  console.log(`slabs: ${seed - firstSeed} seeds, up to ${calls} calls`)
+  console.log(`slabs: ${seed - firstSeed} seeds, up to ${callsOf(seed)} calls`)
 })

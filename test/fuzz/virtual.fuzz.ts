@@ -10,9 +10,8 @@ import { ARM64 } from '../../src/paging/arm64Format'
 import { SV39, SV48 } from '../../src/paging/riscvFormat'
 import { type VmMachineOptions, vmMachine } from '../vmalloc/machines'
 import { VmScript } from '../vmalloc/model'
+import { limits } from './limits'
 
-const firstSeed = Number(process.env.KMEM_FUZZ_SEED ?? 1)
-const seconds = Number(process.env.KMEM_FUZZ_SECONDS ?? 60)
 const SHORT_CALLS = 120
 const LONG_CALLS = 2000
 const LONG_CHECK = 250
@@ -27,11 +26,11 @@ const MACHINES: readonly VmMachineOptions[] = [
 ]
 
 it('keeps every invariant of the virtual mapper and all beneath it', () => {
-  const end = performance.now() + seconds * 1000
+  const { firstSeed, goesOn } = limits()
   let seed = firstSeed
   let calls = 0
-  for (; seed === firstSeed || performance.now() < end; seed++) {
-    console.log(`seed ${seed}   (npm run fuzz -- --part virtual --seed ${seed} --seconds 1)`)
+  for (; goesOn(seed, calls); seed++) {
+    console.log(`seed ${seed}   (npm run fuzz -- --part virtual --seed ${seed} --seeds 1)`)
     const options = MACHINES[seed % MACHINES.length] ?? {}
     // A state that runs out of records is a shortage like any other.
     const small = { mib: 8, ...options, vm: { maxRecords: 500 + (seed % 7) * 100, ...options.vm } }
