@@ -3,9 +3,11 @@
  * empty, free blocks of another type are stolen, the largest first, so that as few pageblocks as
  * possible end up with mixed types.
  *
- * HIGHATOMIC-1: the high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC, and no
- *               more than the limit of about a hundredth of the zone allows. (It may count more than
- *               are: a steal of an order-10 block takes its second pageblock along without telling.)
+ * HIGHATOMIC-1: the high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC unless the
+ *               zone shares a pageblock, and no more than the limit of about a hundredth of the zone
+ *               allows. (It may count more than are: a steal of an order-10 block takes its second
+ *               pageblock along without telling. A zone that shares a pageblock gives it back out of
+ *               its own reserve, whoever reserved it.)
  *
  * Source: spec/page-allocator.md §5.7, §3.7, §3.8.
  */

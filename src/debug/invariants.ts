@@ -43,8 +43,8 @@ export const INVARIANTS = {
   'WMARK-1':
     'Watermarks ascend from min over low and high to promo; no mark, boost or reserve is negative.',
   'HIGHATOMIC-1':
-    'The high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC, and no more ' +
-    'than the limit of about a hundredth of the zone allows.',
+    'The high-atomic reserve counts whole pageblocks, no fewer than are HIGHATOMIC unless the zone ' +
+    'shares a pageblock, and no more than the limit of about a hundredth of the zone allows.',
   'ISOLATE-1':
     'A zone’s count of isolated pageblocks is the number of its pageblocks of type ISOLATE.',
   'BLOCK-1': 'A pageblock’s word has a type from 0 to 5, a zone that exists, and no unknown bit.',

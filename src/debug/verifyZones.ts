@@ -171,6 +171,7 @@ function pcpText(words: Int32Array, number: number, cpu: number): string {
 function checkBlocks(words: Int32Array, v: Violations, zones: number): void {
   const highatomic = new Int32Array(zones)
   const isolated = new Int32Array(zones)
+  const shared: number[] = []
   const sharedIsolated: number[] = []
   const blocks = words[HEADER_BLOCKS]!
   const count = words[HEADER_MAX_PFN]! / PAGEBLOCK_PAGES
@@ -185,24 +186,33 @@ function checkBlocks(words: Int32Array, v: Violations, zones: number): void {
       continue
     }
     if ((block & BLOCK_MIXED) !== 0) {
+      shared.push(i * PAGEBLOCK_PAGES)
       if (type === MIGRATE_ISOLATE) sharedIsolated.push(i * PAGEBLOCK_PAGES)
     } else if (type === MIGRATE_HIGHATOMIC) highatomic[number]! += 1
     else if (type === MIGRATE_ISOLATE) isolated[number]! += 1
   }
   for (let number = 0; number < zones; number++) {
-    checkHighatomic(words, v, number, highatomic[number]!)
+    checkHighatomic(words, v, number, highatomic[number]!, shared)
     checkIsolated(words, v, number, isolated[number]!, sharedIsolated)
   }
 }
 
 /**
  * The reserve may count more pageblocks than are HIGHATOMIC: a steal can take the second pageblock of
- * an order-10 block over without telling.
+ * an order-10 block over without telling. And fewer, where zones share a pageblock: one may reserve it, and
+ * another give it back out of its own reserve.
  */
-function checkHighatomic(words: Int32Array, v: Violations, number: number, blocks: number): void {
+function checkHighatomic(
+  words: Int32Array,
+  v: Violations,
+  number: number,
+  blocks: number,
+  shared: readonly number[],
+): void {
   const zone = words[HEADER_ZONES]! + number * ZONE_WORDS
   const reserved = words[zone + ZONE_HIGHATOMIC]!
-  const least = blocks * PAGEBLOCK_PAGES
+  const shares = shared.some((pfn) => spans(words, zone, pfn))
+  const least = shares ? 0 : blocks * PAGEBLOCK_PAGES
   // Memory may have been ballooned away since: what the zone has, not what it manages, bounds it.
   const most = Math.floor(words[zone + ZONE_PRESENT]! / 100) + 2 * PAGEBLOCK_PAGES
   if (reserved >= least && reserved < most && reserved % PAGEBLOCK_PAGES === 0) return
@@ -220,11 +230,15 @@ function checkIsolated(
 ): void {
   const zone = words[HEADER_ZONES]! + number * ZONE_WORDS
   const isolated = words[zone + ZONE_NR_ISOLATE]!
-  const start = words[zone + ZONE_START]!
-  const end = start + words[zone + ZONE_SPANNED]!
-  const more = shared.filter((pfn) => pfn < end && pfn + PAGEBLOCK_PAGES > start).length
+  const more = shared.filter((pfn) => spans(words, zone, pfn)).length
   if (isolated >= blocks && isolated <= blocks + more) return
   v.report('ISOLATE-1', `${zoneText(words, number)} counts ${isolated} isolated, has ${blocks}`)
+}
+
+/** Whether a pageblock lies in the span of a zone, with a part of it at least. */
+function spans(words: Int32Array, zone: number, pfn: number): boolean {
+  const start = words[zone + ZONE_START]!
+  return pfn < start + words[zone + ZONE_SPANNED]! && pfn + PAGEBLOCK_PAGES > start
 }
 
 function hex(word: number): string {
