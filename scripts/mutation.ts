@@ -75,7 +75,7 @@ async function mutate(name: string, part: Part): Promise<void> {
   if (!values.resume) rmSync(journal, { force: true })
   const common = {
     mutate: values.file.length > 0 ? values.file : [`src/${name}/**/*.ts`],
-    ignorers: ['messages'],
+    ignorers: ['leftOut'],
     coverageAnalysis: 'perTest',
     concurrency: Number(values.concurrency),
     dryRunTimeoutMinutes: 60,
@@ -105,6 +105,7 @@ async function mutate(name: string, part: Part): Promise<void> {
       root: process.cwd(),
       tests,
       without: part.without ?? '',
+      strong: 'conformance|[mM]odel|exhaustive',
       journal,
       resume: values.resume,
       most: Number(values.most),

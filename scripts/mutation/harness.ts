@@ -54,7 +54,7 @@ export interface Switch {
 }
 
 /** Property tests stop at the first failure and try fewer inputs, the same ones each time. No check is left out. */
-const MOST_RUNS = 40
+const MOST_RUNS = 15
 const SEED = 1
 
 const expect = makeExpect()
@@ -169,7 +169,16 @@ const property = {
     }),
 }
 
+/** Modules that only `import` can load; scripts want them at once. */
+const loaded = new Map<string, unknown>()
+
+export async function preload(name: string): Promise<void> {
+  const module = (await import(name)) as { default: unknown }
+  loaded.set(name, module.default)
+}
+
 function provide(name: string): unknown {
+  if (loaded.has(name)) return loaded.get(name)
   if (name === 'vitest') return vitest
   if (name === 'fast-check') return { __esModule: true, ...property, default: property }
   return require(name)

@@ -7,8 +7,8 @@ export interface Part {
   readonly without?: string
 }
 
-/** Whole traces, and what only looks at the players of recordings. */
-const SLOW = 'conformance.*(traces/|npm run|a difference is noticed|are all found)'
+/** Whole traces, what only looks at the players of recordings, and what compares the source with itself. */
+const SLOW = 'conformance.*(traces/|npm run|a difference is noticed|are all found)|determinism.test'
 
 export const PARTS: Readonly<Record<string, Part>> = {
   base: { tests: ['base'] },
@@ -21,12 +21,12 @@ export const PARTS: Readonly<Record<string, Part>> = {
       'slab/bootWords.test.ts',
       'slab/kmallocSizes.test.ts',
     ],
-    without: '(model|exhaustive).test',
+    without: '(model|exhaustive|determinism).test',
   },
-  page: { tests: ['page', 'zone', 'buddy'], without: '(model|exhaustive).test' },
+  page: { tests: ['page', 'zone', 'buddy'], without: '(model|exhaustive|determinism).test' },
   zone: {
     tests: ['zone', 'buddy', 'proc/fragmentation.test.ts', 'proc/zoneinfo.test.ts', 'machine'],
-    without: '(model|exhaustive|attach|fromSnapshot).test',
+    without: '(model|exhaustive|determinism|attach|fromSnapshot).test',
   },
   buddy: {
     tests: [
@@ -48,7 +48,25 @@ export const PARTS: Readonly<Record<string, Part>> = {
     ],
     without: `${SLOW}|conformance.*(slab|kmalloc|vm|text/|boot/)|a trace that is not what`,
   },
-  slab: { tests: ['slab'] },
-  paging: { tests: ['paging'] },
-  vmalloc: { tests: ['vmalloc'] },
+  slab: {
+    tests: [
+      'slab',
+      'conformance.test.ts',
+      'debug/faultInjection.test.ts',
+      'debug/slubChecks.test.ts',
+      'proc/slabinfo.test.ts',
+      'proc/slabAttributes.test.ts',
+    ],
+    without: `${SLOW}|conformance.*(calls.*/(pages|exhaust|vm|random-(two|three|four|eight|mov|cont|areas|vm))|text/|boot/)`,
+  },
+  paging: { tests: ['paging', 'proc/pageTableDump.test.ts'] },
+  vmalloc: {
+    tests: [
+      'vmalloc',
+      'conformance.test.ts',
+      'proc/vmallocinfo.test.ts',
+      'debug/verifyVmap.test.ts',
+    ],
+    without: `${SLOW}|conformance.*(calls.*/(pages|exhaust|slab|kmalloc|random-(two|three|four|eight|mov|cont|slab|kmalloc|debug))|text/|boot/)`,
+  },
 }

@@ -1,12 +1,12 @@
-/** What Stryker loads: the test runner, and the rule about texts of errors. */
+/** What Stryker loads: the test runner, and the rule about what is left out. */
 
 import { declareClassPlugin, declareFactoryPlugin, PluginKind } from '@stryker-mutator/api/plugin'
-import { MessageRule } from './messageRule'
+import { LeftOut } from './leftOut'
 import { createRunner } from './runner'
 
 export const strykerPlugins = [
   declareFactoryPlugin(PluginKind.TestRunner, 'kmem', createRunner),
-  declareClassPlugin(PluginKind.Ignore, 'messages', MessageRule),
+  declareClassPlugin(PluginKind.Ignore, 'leftOut', LeftOut),
 ]
 
 /** The options of the runner, so that Stryker knows them. */

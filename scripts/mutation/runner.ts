@@ -20,7 +20,15 @@ import {
   TestStatus,
 } from '@stryker-mutator/api/test-runner'
 import { Bundles } from './bundle'
-import { evaluate, guarded, type LoadedTest, runTest, type Switch, setLimit } from './harness'
+import {
+  evaluate,
+  guarded,
+  type LoadedTest,
+  preload,
+  runTest,
+  type Switch,
+  setLimit,
+} from './harness'
 import { TestOrder } from './testOrder'
 
 /** What `mutation.ts` tells the runner. */
@@ -29,6 +37,8 @@ export interface RunnerOptions {
   readonly tests: readonly string[]
   /** A pattern of tests that do not run; '' for none. */
   readonly without: string
+  /** A pattern of tests that notice much. */
+  readonly strong: string
   /** The file that gets a line for each mutant that was tried. */
   readonly journal: string
   /** Whether the lines that are there already count. */
@@ -46,9 +56,11 @@ interface Loaded {
 
 const MAX_MUTANTS = 100_000
 const TIMES = '.times.json'
+const WASM_TOOLS = 'assemblyscript/binaryen'
+const REACH = '.reach.json'
 
 export class InProcessRunner implements TestRunner {
-  private readonly order = new TestOrder()
+  private readonly order: TestOrder
   private readonly bundles: Bundles
   private readonly reached = new Uint32Array(MAX_MUTANTS)
   /** Where each test is in its file: a mutant may change names. */
@@ -60,10 +72,12 @@ export class InProcessRunner implements TestRunner {
   private readonly sound = new Set<string>()
   /** What the last test that failed threw. */
   private why = ''
+  private reach: Record<string, string[]> | null = null
   private hits = 0
   private hitLimit = Number.POSITIVE_INFINITY
 
   constructor(private readonly options: RunnerOptions) {
+    this.order = new TestOrder(new RegExp(options.strong))
     this.bundles = new Bundles(process.cwd(), options.root, options.tests)
   }
 
@@ -73,6 +87,10 @@ export class InProcessRunner implements TestRunner {
 
   async init(): Promise<void> {
     await this.bundles.make('run')
+    const texts = this.options.tests.map((file) =>
+      readFileSync(join(this.options.root, file), 'utf8'),
+    )
+    if (texts.some((text) => text.includes(`'${WASM_TOOLS}'`))) await preload(WASM_TOOLS)
   }
 
   /** Runs each test, and counts what it reaches. */
@@ -81,16 +99,19 @@ export class InProcessRunner implements TestRunner {
     const tests: TestResult[] = []
     const times: [string, number][] = []
     const fixed: Record<string, number> = {}
+    const whileLoading = new Map<string, Record<string, number>>()
     const perTest: Record<string, Record<string, number>> = {}
     for (const file of this.options.tests) {
       const script = this.bundles.script(file, 'count')
       const fileName = join(this.options.root, file)
       const text = readFileSync(fileName, 'utf8')
+      if (this.isLeftOut(`${file}#`)) continue
       this.reached.fill(0)
       const loading = cpuTime()
       const list = evaluate(script, this.newSwitch(-1))
       times.push([file, cpuTime() - loading])
       add(fixed, this.reached)
+      whileLoading.set(file, add({}, this.reached))
       for (const test of list) {
         const { name, title } = test
         const id = `${file}#${name}`
@@ -110,6 +131,15 @@ export class InProcessRunner implements TestRunner {
       }
     }
     writeFileSync(TIMES, JSON.stringify(times))
+    // Stryker asks for all tests where loading reaches a mutant: those that do not reach it cannot notice it.
+    const reach: Record<string, string[]> = {}
+    for (const mutant of Object.keys(fixed)) {
+      reach[mutant] = Object.keys(perTest).filter((id) => {
+        const loading = whileLoading.get(id.slice(0, id.indexOf('#')))
+        return loading?.[mutant] !== undefined || perTest[id]?.[mutant] !== undefined
+      })
+    }
+    writeFileSync(REACH, JSON.stringify(reach))
     return { status: DryRunStatus.Complete, tests, mutantCoverage: { static: fixed, perTest } }
   }
 
@@ -125,7 +155,8 @@ export class InProcessRunner implements TestRunner {
     const initial = options.mutantActivation === 'static' ? mutant : -1
     this.hitLimit = options.hitLimit ?? Number.POSITIVE_INFINITY
     const source = relative(process.cwd(), options.sandboxFileName)
-    const wanted = options.testFilter ?? [...this.places.keys()]
+    const reach = this.reach?.[mutant] ?? [...this.places.keys()]
+    const wanted = options.testFilter ?? reach
     const loaded = new Map<string, Loaded>()
     let nrOfTests = 0
     let spent = 0
@@ -209,6 +240,7 @@ export class InProcessRunner implements TestRunner {
   private findTests(): void {
     if (this.places.size > 0) return
     for (const file of this.options.tests) {
+      if (this.isLeftOut(`${file}#`)) continue
       const tests = evaluate(this.bundles.script(file, 'run'), this.newSwitch(-1))
       for (const [index, { name }] of tests.entries()) {
         const id = `${file}#${name}`
@@ -218,6 +250,7 @@ export class InProcessRunner implements TestRunner {
     if (!existsSync(TIMES)) return
     const times = JSON.parse(readFileSync(TIMES, 'utf8')) as [string, number][]
     for (const [id, time] of times) this.order.learn(id, time)
+    this.reach = JSON.parse(readFileSync(REACH, 'utf8')) as Record<string, string[]>
   }
 
   private isLeftOut(id: string): boolean {

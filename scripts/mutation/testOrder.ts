@@ -18,6 +18,9 @@ export class TestOrder {
   private readonly records = new Map<string, Record>()
   private clock = 0
 
+  /** @param strong a pattern of tests that look at the whole state: worth their time from the beginning. */
+  constructor(private readonly strong: RegExp) {}
+
   /** Tells the time that a test takes, or the loading of its file. */
   learn(id: string, time: number): void {
     this.record(id).time = time
@@ -50,7 +53,8 @@ export class TestOrder {
     const last = files.get(file)
     const loading = this.records.get(id.slice(0, id.indexOf('#')))?.time ?? 0
     const near = last === undefined ? 0 : 0.5 ** ((this.clock - last) / FADE)
-    return (time + loading + 1) / ((notices + 1) / (runs + 20) + near)
+    const expected = this.strong.test(id) ? 8 : 1
+    return (time + loading + 1) / ((notices + expected) / (runs + 20) + near)
   }
 
   private record(id: string): Record {
