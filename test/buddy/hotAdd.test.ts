@@ -154,6 +154,13 @@ describe('addMemory', () => {
       maxAddress: 128 * MiB,
     })
     expect(pages.allocPages(GFP_KERNEL)).toBeNull()
+    const first = new BuddyAllocator({
+      memory: { memory: [], reserved: [] },
+      zones: ZONES_FLAT,
+      maxAddress: 128 * MiB,
+    })
+    first.addMemory(0, 16 * MiB)
+    expect(ranges(first)).toEqual([[0, 4096, 0]])
     pages.addMemory(32 * MiB, 16 * MiB)
     expect(ranges(pages)).toEqual([[8192, 12288, 0]])
     expect(pages.allocPages(GFP_KERNEL)).not.toBeNull()
