@@ -10,8 +10,11 @@ export interface PageParts {
   readonly ram: PhysicalMemory
   /** The page allocator. */
   readonly pages: BuddyAllocator
+  /** None. */
   readonly slabs?: undefined
+  /** None. */
   readonly heap?: undefined
+  /** None. */
   readonly vm?: undefined
 }
 

@@ -51,7 +51,7 @@ export function freeBlock(pages: BuddyAllocator, order: number): number {
 }
 
 /** The first fresh block. */
-export function freshBlock(pages: BuddyAllocator): number {
+function freshBlock(pages: BuddyAllocator): number {
   for (let pfn = 0; pfn < 13_000; pfn += 1024) if (isFresh(pages.words, pfn)) return pfn
   throw new Error('no fresh block')
 }
