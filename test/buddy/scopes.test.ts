@@ -20,7 +20,7 @@ import {
   __GFP_THISNODE,
   allocPagesBulk,
   allocPagesExact,
-  type BuddyAllocator,
+  BuddyAllocator,
   freePagesExact,
   freePagesList,
   GFP_ATOMIC,
@@ -34,17 +34,22 @@ import {
   type Pfn,
   reservePages,
   splitPage,
+  sysctl,
   toPfn,
   withPageListsHeld,
+  ZONES_FLAT,
 } from '../../src/index'
+import { pageRecord } from '../../src/page/memmap'
 import { eventCount, pcpEventCount } from '../../src/state/counters'
 import {
+  PAGE_FLAGS,
   PCP_COUNT,
   PCP_NUMA_FOREIGN,
   PCP_NUMA_HIT,
   PCP_NUMA_LOCAL,
   PCP_NUMA_MISS,
   PCP_NUMA_OTHER,
+  PCP_PGALLOC,
   PCP_PGFREE,
 } from '../../src/state/schema'
 import { noPageTrace } from '../../src/state/trace'
@@ -279,6 +284,78 @@ describe('bulk', () => {
     expect(allocPagesBulk(pages, GFP_KERNEL, 1)).toHaveLength(1)
     expect(allocPagesBulk(pages, GFP_KERNEL, 7)).toHaveLength(7)
     expect(withPageListsHeld(pages, () => allocPagesBulk(pages, GFP_KERNEL, 7))).toHaveLength(1)
+    expect(faults(pages)).toEqual([])
+  })
+})
+
+describe('bulk on several nodes', () => {
+  it('counts each page where it comes from, for the CPU that asks', () => {
+    const pages = twoNodes()
+    const pfns = onCpu(pages, 1, () => allocPagesBulk(pages, GFP_KERNEL, 5, 1))
+    expect(pfns).toHaveLength(5)
+    const count = (cpu: number, event: number) => events(pages, cpu, event)
+    expect([PCP_PGALLOC, PCP_NUMA_HIT, PCP_NUMA_LOCAL].map((e) => count(1, e))).toEqual([5, 5, 5])
+    expect([PCP_PGALLOC, PCP_NUMA_HIT, PCP_NUMA_LOCAL].map((e) => count(0, e))).toEqual([0, 0, 0])
+    for (const pfn of pfns) expect(pages.words[pageRecord(pfn) + PAGE_FLAGS]).toBe(0)
+  })
+
+  it('is a single page where the nearest node has nothing', () => {
+    const pages = twoNodes()
+    const greedy = GFP_NOWAIT | __GFP_THISNODE | __GFP_MEMALLOC | __GFP_NOWARN
+    for (let order = 10; order >= 0; order--) {
+      while (pages.allocPagesNode(0, greedy, order) !== null);
+    }
+    const before = [0, 1].map((cpu) => events(pages, cpu, PCP_NUMA_FOREIGN))
+    const pfns = allocPagesBulk(pages, GFP_KERNEL, 5, 0)
+    expect(pfns).toHaveLength(1)
+    expect(zoneOfPfn(pages.words, pfns[0] ?? -1)).toBe(zoneOf(pages, 1, 1))
+    expect(events(pages, 0, PCP_NUMA_FOREIGN)).toBe((before[0] ?? 0) + 1)
+    expect(allocPagesBulk(pages, greedy, 5, 0)).toEqual([])
+  })
+})
+
+describe('a node', () => {
+  it('that is asked for must be online', () => {
+    const pages = new BuddyAllocator({
+      memory: {
+        memory: [
+          { base: 0, size: 16 * MiB, node: 0 },
+          { base: 16 * MiB, size: 16 * MiB, node: 2 },
+        ],
+        reserved: [],
+      },
+      zones: ZONES_FLAT,
+    })
+    for (const node of [0, 2]) {
+      const pfn = pages.allocPagesNode(node, GFP_KERNEL) ?? -1
+      expect(zoneOfPfn(pages.words, pfn)).toBe(zoneOf(pages, node, 2))
+    }
+    for (const node of [1, 3, 4, -2]) {
+      expect(thrownBy(() => pages.allocPagesNode(node, GFP_KERNEL))).toMatchObject({
+        argument: 'node',
+        value: node,
+      })
+    }
+  })
+})
+
+describe('a change of the watermarks', () => {
+  it('is seen by the next single page, on every CPU', () => {
+    const pages = twoNodes()
+    for (const cpu of [0, 1]) {
+      onCpu(pages, cpu, () => {
+        for (let i = 0; i < 3; i++) pages.freePages(take(pages, 0, GFP_NOWAIT))
+      })
+    }
+    const before = Number(sysctl(pages, 'min_free_kbytes'))
+    sysctl(pages, 'min_free_kbytes', 1024 * 1024)
+    for (const cpu of [0, 1]) {
+      expect(onCpu(pages, cpu, () => pages.allocPages(GFP_NOWAIT | __GFP_NOWARN))).toBeNull()
+    }
+    sysctl(pages, 'min_free_kbytes', before)
+    for (const cpu of [0, 1]) {
+      expect(onCpu(pages, cpu, () => pages.allocPages(GFP_NOWAIT))).not.toBeNull()
+    }
     expect(faults(pages)).toEqual([])
   })
 })
