@@ -84,8 +84,8 @@ export class BulkAccess {
   /** Copies in ascending order, or in descending order where the target lies above the source. */
   copy(to: number, from: number, length: number): void {
     checkInteger('length', length, 0, MAX_BYTES)
-    const sources = this.all(from, length, ACCESS_READ)
-    const targets = this.all(to, length, ACCESS_WRITE)
+    const sources = Float64Array.from(this.all(from, length, ACCESS_READ))
+    const targets = Float64Array.from(this.all(to, length, ACCESS_WRITE))
     const steps: [number, number, number][] = []
     for (let done = 0; done < length; ) {
       const source = placeAt(sources, done)
@@ -234,13 +234,13 @@ function roomAt(place: number): number {
   return PAGE_SIZE - (place % PAGE_SIZE)
 }
 
-/** Place of a byte of a range. */
-function placeAt(places: readonly number[], offset: number): number {
-  const first = places[0] ?? 0
+/** Place of a byte of a range that is not empty. */
+function placeAt(places: Float64Array, offset: number): number {
+  const first = places[0]!
   const room = roomAt(first)
   if (offset < room) return first + offset
   const behind = offset - room
-  return (places[1 + Math.floor(behind / PAGE_SIZE)] ?? 0) + (behind % PAGE_SIZE)
+  return places[1 + Math.floor(behind / PAGE_SIZE)]! + (behind % PAGE_SIZE)
 }
 
 function eachPiece(

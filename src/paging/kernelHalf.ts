@@ -11,6 +11,7 @@ import type { FrameSource } from '../page/frameSource'
 import type { PageTableFormat } from './format'
 import { FramePlaces } from './framePlaces'
 import { PageTables } from './pageTables'
+import { tablePlan } from './tablePlan'
 
 const LAST_GIB_OF_32_BITS = 0xc0000000
 
@@ -42,7 +43,7 @@ export class KernelHalf {
     if (!(kernel instanceof PageTables) || kernel.frames !== frames || kernel.format !== format) {
       throw new InvalidArgument('kernel', kernel, 'page tables of the same pages and format')
     }
-    const span = 2 ** (format.levels[0]?.shift ?? 0)
+    const span = tablePlan(format).spans[0]!
     const first = start ?? defaultStart(format)
     checkInteger('kernelStart', first, span, 2 ** format.vaBits - span)
     if (first % span !== 0) {
@@ -61,11 +62,9 @@ export class KernelHalf {
     const { format } = tables
     if (format.twoRoots) return
     const words = places.allWords()
-    const stride = format.entryBytes / 4
-    const top = format.levels[0]
-    if (top === undefined) return
-    const first = Math.floor(start / 2 ** top.shift) * stride
-    const behind = 2 ** top.bits * stride
+    const { stride, spans, masks } = tablePlan(format)
+    const first = Math.floor(start / spans[0]!) * stride
+    const behind = (masks[0]! + 1) * stride
     const from = places.of(kernel.root)
     const to = places.of(tables.root)
     let stale = false

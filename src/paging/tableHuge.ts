@@ -13,7 +13,7 @@ import { PAGE_SIZE } from '../base/units'
 import { __GFP_ZERO } from '../page/gfp'
 import type { EntryBits } from './format'
 import { PAGE_WORDS } from './framePlaces'
-import { frameOf, isTable } from './tablePlan'
+import { frameOf, highHalf, isTable } from './tablePlan'
 import { MAP_BUSY, MAP_OK, type TableTree } from './tableTree'
 
 /** A large leaf cannot be used here: smaller ones can. */
@@ -116,8 +116,9 @@ function tablesBelow(t: TableTree, table: number, level: number): number[] | num
   const place = places.of(table)
   const found: number[] = []
   for (let index = 0; index <= plan.masks[level]!; index++) {
-    const lo = words[place + index * plan.stride]!
-    const hi = plan.stride === 2 ? words[place + index * 2 + 1]! : 0
+    const at = place + index * plan.stride
+    const lo = words[at]!
+    const hi = highHalf(plan, words, at)
     if (lo === 0 && hi === 0) continue
     if (!isTable(plan, lo, hi, level)) return MAP_BUSY
     const pfn = frameOf(plan, lo, hi)

@@ -88,6 +88,11 @@ export function entryIndex(plan: TablePlan, address: number, level: number): num
   return above & plan.masks[level]!
 }
 
+/** High half of the entry at a place in the words of memory: 0 where entries are 4 bytes. */
+export function highHalf(plan: TablePlan, words: Int32Array, at: number): number {
+  return plan.stride === 2 ? words[at + 1]! : 0
+}
+
 /** Whether an entry above the last level points at a table. */
 export function isTable(plan: TablePlan, lo: number, hi: number, level: number): boolean {
   return (
@@ -142,6 +147,7 @@ export function mapsFrames(
 function makePlan(format: PageTableFormat): TablePlan {
   const { levels, pfnShift, vaBits } = format
   const last = levels.length - 1
+  const shifts = Int32Array.from(levels, ({ shift }) => shift)
   const dirty = changeOf(format, PROT_READ | PROT_WRITE, PROT_DIRTY)
   const clears = (dirty.clearLow | dirty.clearHigh) !== 0
   const plan: TablePlan = {
@@ -156,7 +162,7 @@ function makePlan(format: PageTableFormat): TablePlan {
     frameUnit: (2 ** (32 - pfnShift)) | 0,
     lowMask: format.pfnLowMask | 0,
     highMask: format.pfnHighMask | 0,
-    shifts: Int32Array.from(levels, ({ shift }) => shift),
+    shifts,
     masks: Int32Array.from(levels, ({ bits }) => 2 ** bits - 1),
     spans: Float64Array.from(levels, ({ shift }) => 2 ** shift),
     tableLow: new Int32Array(last),
@@ -164,7 +170,7 @@ function makePlan(format: PageTableFormat): TablePlan {
     tableHigh: new Int32Array(last),
     tableHighIs: new Int32Array(last),
     even: false,
-    topShift: (levels[0]?.shift ?? PAGE_SHIFT) - PAGE_SHIFT,
+    topShift: shifts[0]! - PAGE_SHIFT,
     leafLow: new Int32Array(last + 1),
     leafHigh: new Int32Array(last + 1),
     accessed: changeOf(format, PROT_READ, PROT_ACCESSED),

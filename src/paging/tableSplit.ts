@@ -14,9 +14,8 @@ import { MAP_NO_MEMORY, MAP_OK, type TableTree } from './tableTree'
 export function splitRange(t: TableTree, start: number, end: number): number {
   const tables = takeTables(t, splitsNeeded(t, start, end))
   if (tables === null) return MAP_NO_MEMORY
-  splitAt(t, start, tables)
-  splitAt(t, end, tables)
-  giveBack(t, tables)
+  const used = splitAt(t, end, tables, splitAt(t, start, tables, 0))
+  giveBack(t, tables.subarray(used))
   return MAP_OK
 }
 
@@ -45,31 +44,30 @@ function crossedLevel(t: TableTree, address: number): number {
   return mapsFrames(t.format, t.plan, t.lo, t.hi, level) ? level : last
 }
 
-function takeTables(t: TableTree, count: number): number[] | null {
-  const pfns: number[] = []
+function takeTables(t: TableTree, count: number): Int32Array | null {
+  const pfns = new Int32Array(count)
+  let taken = 0
   try {
-    for (let pfn = 0; pfns.length < count && pfn >= 0; ) {
+    for (let pfn = 0; taken < count && pfn >= 0; ) {
       pfn = t.takePage()
-      if (pfn >= 0) pfns.push(pfn)
+      if (pfn >= 0) pfns[taken++] = pfn
     }
   } finally {
-    if (pfns.length < count) giveBack(t, pfns)
+    if (taken < count) giveBack(t, pfns.subarray(0, taken))
   }
-  return pfns.length === count ? pfns : null
+  return taken === count ? pfns : null
 }
 
-function giveBack(t: TableTree, pfns: number[]): void {
-  for (const pfn of pfns.splice(0)) t.frames.freePages(pfn, 0)
+function giveBack(t: TableTree, pfns: Int32Array): void {
+  for (const pfn of pfns) t.frames.freePages(pfn, 0)
 }
 
-/** Splits leaves until none crosses `address`, with tables from the front of `tables`. */
-function splitAt(t: TableTree, address: number, tables: number[]): void {
+/** Splits leaves until none crosses `address`, with `tables` from number `first` on; the number behind the last used. */
+function splitAt(t: TableTree, address: number, tables: Int32Array, first: number): number {
   const { last } = t.plan
-  for (let level = crossedLevel(t, address); level < last; level = crossedLevel(t, address)) {
-    const table = tables.shift()
-    if (table === undefined) return
-    splitEntry(t, table)
-  }
+  let used = first
+  while (used < tables.length && crossedLevel(t, address) < last) splitEntry(t, tables[used++]!)
+  return used
 }
 
 /** Replaces the large leaf of the cursor by a table of leaves that map the same. */

@@ -26,7 +26,7 @@ import { FlushList } from './flushList'
 import type { FlushOps } from './flushOps'
 import type { EntryBits, PageTableFormat } from './format'
 import { FramePlaces } from './framePlaces'
-import { entryIndex, frameOf, isTable, type TablePlan, tablePlan } from './tablePlan'
+import { entryIndex, frameOf, highHalf, isTable, type TablePlan, tablePlan } from './tablePlan'
 
 /** Done. */
 export const MAP_OK = 0
@@ -281,8 +281,9 @@ export class TableTree {
     const place = this.places.of(table)
     const found: number[] = []
     for (let index = 0; index <= plan.masks[level]!; index++) {
-      const lo = words[place + index * plan.stride]!
-      const hi = plan.stride === 2 ? words[place + index * 2 + 1]! : 0
+      const at = place + index * plan.stride
+      const lo = words[at]!
+      const hi = highHalf(plan, words, at)
       if (!isTable(plan, lo, hi, level)) continue
       const pfn = frameOf(plan, lo, hi)
       if (this.places.of(pfn) < 0 || records.has(pfn) || !frames.isBlock(pfn, 0)) continue

@@ -6,7 +6,15 @@
 
 import { PAGE_SIZE } from '../base/units'
 import type { EntryKind } from './format'
-import { entryIndex, frameOf, HIGH_UNIT, isTable, leafFrame, pageOfLeaf } from './tablePlan'
+import {
+  entryIndex,
+  frameOf,
+  HIGH_UNIT,
+  highHalf,
+  isTable,
+  leafFrame,
+  pageOfLeaf,
+} from './tablePlan'
 import type { TableTree } from './tableTree'
 
 /** An entry that a walk came through. */
@@ -101,17 +109,17 @@ export function walk(t: TableTree, address: number): PageWalk {
   const words = places.allWords()
   const entries: PageWalkEntry[] = []
   let table = address >= plan.half ? t.highRoot : t.root
-  for (let level = 0; level <= plan.last; level++) {
+  for (const [level, { name }] of format.levels.entries()) {
     const index = entryIndex(plan, address, level)
     const at = places.of(table) + index * plan.stride
-    const entry = readEntry(t, level, table, index, words[at]!, words[at + 1]!)
+    const entry = readEntry(t, level, name, table, index, words[at]!, highHalf(plan, words, at))
     entries.push(entry)
-    if (entry.kind !== 'table') break
-    table = entry.pfn ?? -1
+    if (entry.kind !== 'table' || entry.pfn === null) break
+    table = entry.pfn
   }
   const end = entries[entries.length - 1]
   const level = entries.length - 1
-  const bytes = plan.spans[level] ?? 0
+  const bytes = plan.spans[level]!
   if (end?.kind !== 'leaf' || end.pfn === null) {
     return { address, entries, pfn: null, physical: null, prot: 0, leafLevel: -1, bytes }
   }
@@ -167,13 +175,13 @@ function lookUp(t: TableTree, address: number): number {
 function readEntry(
   t: TableTree,
   level: number,
+  name: string,
   tablePfn: number,
   index: number,
   lo: number,
-  second: number,
+  hi: number,
 ): PageWalkEntry {
   const { format, plan } = t
-  const hi = plan.stride === 2 ? second : 0
   let kind = format.kindOf(lo, hi, level)
   let pfn: number | null = null
   let prot = 0
@@ -185,7 +193,6 @@ function readEntry(
     prot = format.restrict(ALL_RIGHTS, lo, hi, level)
     if (t.places.of(pfn) < 0) kind = 'bad'
   }
-  const name = format.levels[level]?.name ?? ''
   const entryAddress = tablePfn * PAGE_SIZE + index * format.entryBytes
   return { level, name, tablePfn, index, entryAddress, lo, hi, kind, pfn, prot }
 }

@@ -103,6 +103,9 @@ export interface X86FormatOptions {
   readonly gbPages?: boolean
 }
 
+/** By the number of levels. */
+const NAMES = { 2: 'i386', 3: 'i386 PAE', 4: 'x86_64', 5: 'x86_64 LA57' } as const
+
 class X86Format implements PageTableFormat {
   readonly name: string
   readonly vaBits: number
@@ -136,7 +139,7 @@ class X86Format implements PageTableFormat {
     this.pat = pat
     this.nx = nx && !narrow
     this.global = global
-    this.name = ['i386', 'i386 PAE', 'x86_64', 'x86_64 LA57'][depth - 2] ?? ''
+    this.name = NAMES[depth]
     this.vaBits = depth < 4 ? 32 : 12 + 9 * depth
     this.physBits = narrow ? 32 : 52
     this.entryBytes = narrow ? 4 : 8

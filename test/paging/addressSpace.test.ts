@@ -364,6 +364,19 @@ describe('a kernel’s part', () => {
     expect(space.resolve(at, ACCESS_READ)).toBe(-1)
   })
 
+  it('is told to memory that keeps account of what was written', () => {
+    const ram = new PhysicalMemory({ size: 16 * MIB, dirtyTracking: true })
+    const { source } = machine({ ram })
+    const kernel = new PageTables(source, SV39)
+    kernel.populate(2 ** 38, 2 ** 38 + 1, 0)
+    const space = new AddressSpace(source, { format: SV39, kernel })
+    ram.clearDirty()
+    kernel.populate(2 ** 38 + 2 ** 30, 2 ** 38 + 2 ** 30 + 1, 0)
+    ram.clearDirty()
+    space.syncKernel()
+    expect(ram.dirtyPages()).toEqual([space.root])
+  })
+
   it('can start elsewhere, where an entry of the top table does', () => {
     const { source } = machine()
     const kernel = new PageTables(source, SV39)
@@ -379,6 +392,7 @@ describe('a kernel’s part', () => {
     const { source } = machine()
     const other = machine().source
     const kernel = new PageTables(source, SV39)
+    const halves = new PageTables(source, ARM64)
     const taken = source.live.size
     const wrong: [Source, AddressSpaceOptions][] = [
       [source, { format: SV48, kernel }],
@@ -388,12 +402,16 @@ describe('a kernel’s part', () => {
       [source, { format: SV39, kernel, kernelStart: 0 }],
       [source, { format: SV39, kernel, kernelStart: Number.NaN }],
       [source, { format: SV39, kernel, kernelStart: 2 ** 39 }],
+      [source, { format: SV39, kernel, kernelStart: 2 ** 38 + 4096 }],
+      // The second top table starts where it does.
+      [source, { format: ARM64, kernel: halves, kernelStart: 2 ** 48 + 2 ** 39 }],
     ]
     for (const [from, options] of wrong) {
       expect(thrown(() => new AddressSpace(from, options))).toBeInstanceOf(InvalidArgument)
     }
     expect(source.live.size).toBe(taken)
     kernel.destroy()
+    halves.destroy()
     expect(thrown(() => new AddressSpace(source, { format: SV39, kernel }))).toBeInstanceOf(
       KernelBug,
     )
@@ -499,6 +517,12 @@ describe('the end', () => {
       ])
     }
     expect(source.live.size).toBe(0)
+  })
+
+  it('comes at the start with wrong options, for whoever asks for null too', () => {
+    const { source } = machine()
+    const options = { format: SV39, tlb: -1 }
+    expect(thrown(() => AddressSpace.create(source, options))).toBeInstanceOf(InvalidArgument)
   })
 
   it('comes at the start without a page for a top table', () => {

@@ -271,6 +271,27 @@ describe('unmapRange', () => {
 })
 
 describe('a mapping that fails', () => {
+  it('does so at an entry of which only the upper half is set', () => {
+    const { frames, tables } = made(X86_64)
+    tables.mapPages(S, [1], 0, 1, PAGE_KERNEL)
+    const { entryAddress = -1 } = tables.walk(S).entries[3] ?? {}
+    frames.ram.writeU32(entryAddress + 2 * 8 + 4, 1)
+    expect(tables.firstUsed(S + PAGE_SIZE, 4 * PAGE_SIZE)).toBe(S + 2 * PAGE_SIZE)
+    expect(tables.mapPages(S + PAGE_SIZE, [2, 3, 4], 0, 3, PAGE_KERNEL)).toBe(MAP_BUSY)
+    expect(tables.translate(S + PAGE_SIZE)).toBe(2 * PAGE_SIZE)
+    expect(frames.ram.readU32(entryAddress + 2 * 8)).toBe(0)
+    expect(frames.ram.readU32(entryAddress + 2 * 8 + 4)).toBe(1)
+    expect(tables.translate(S + 3 * PAGE_SIZE)).toBe(-1)
+  })
+
+  it('has been foretold by firstUsed, for large leaves too', () => {
+    const { tables } = made(X86_64)
+    tables.mapRange(S + MIB_2, 0, MIB_2, PAGE_KERNEL, 21)
+    expect(tables.firstUsed(S, GIB)).toBe(S + MIB_2)
+    expect(tables.firstUsed(S + MIB_2 + 5 * PAGE_SIZE, PAGE_SIZE)).toBe(S + MIB_2 + 5 * PAGE_SIZE)
+    expect(tables.firstUsed(S, MIB_2)).toBe(-1)
+  })
+
   it('keeps what was written, and leaves what was there alone', () => {
     const { tables } = made(X86_64)
     tables.mapPages(S + 2 * PAGE_SIZE, [9], 0, 1, PAGE_KERNEL)
@@ -355,7 +376,7 @@ describe('protectRange', () => {
 describe('accessed and dirty', () => {
   it('are set as the processor sets them, and taken away', () => {
     for (const format of [X86_64, I386, I386_PAE, SV39, ARM64]) {
-      const { tables } = made(format)
+      const { frames, tables } = made(format)
       const both = PROT_ACCESSED | PROT_DIRTY
       const bits = (address: number) => tables.walk(address).prot & both
       tables.mapPages(0x400000, [1, 2], 0, 2, PAGE_SHARED & ~PROT_ACCESSED)
@@ -373,6 +394,10 @@ describe('accessed and dirty', () => {
       expect(tables.testAndClear(0x401000, both)).toBe(PROT_ACCESSED)
       expect(bits(0x401000)).toBe(0)
       expect(tables.testAndClear(0x403000, both)).toBe(0)
+      // What has neither is not written.
+      frames.ram.clearDirty()
+      expect(tables.testAndClear(0x401000, both)).toBe(0)
+      expect(frames.ram.dirtyPages()).toEqual([])
       // Without NX everything can be executed.
       const exec = format === I386 ? PROT_EXEC : 0
       expect(tables.walk(0x401000).prot & ~both).toBe((PAGE_SHARED & ~both) | exec)
@@ -453,6 +478,19 @@ describe('tables given back', () => {
     expect(flushed).toHaveLength(2)
   })
 
+  it('are those of the upper half, where only that is touched', () => {
+    const { frames, tables } = made(ARM64)
+    for (const address of [0, 2 ** 48]) {
+      tables.mapPages(address, [1], 0, 1, PAGE_KERNEL)
+      tables.unmapRange(address, PAGE_SIZE)
+    }
+    frames.asked()
+    expect(tables.freeEmptyTables(2 ** 48, 2 ** 48 + MIB_2)).toBe(3)
+    expect(tables.tableCount).toBe(5)
+    expect(tables.freeEmptyTables(0, MIB_2)).toBe(3)
+    expect(tables.tableCount).toBe(2)
+  })
+
   it('are all of them at the end, and the tables are of no use then', () => {
     const { frames, tables, flushed } = made(ARM64)
     tables.mapPages(0x400000, [1], 0, 1, PAGE_SHARED)
@@ -521,6 +559,36 @@ describe('tables given back', () => {
     expect(other.mapRange(2 ** 48, 0, MIB_2, PAGE_KERNEL, 21)).toBe(MAP_OK)
     expect(other.walk(2 ** 48).leafLevel).toBe(2)
     other.destroy()
+    expect(frames.live.size).toBe(0)
+  })
+})
+
+describe('tables of another moment', () => {
+  it.each([X86_64, ARM64, I386])('are gone on from: %o', (format) => {
+    const { frames, tables, flushed } = made(format)
+    const high = 2 ** format.vaBits - PAGE_SIZE
+    tables.mapPages(high, [1], 0, 1, PAGE_KERNEL)
+    tables.mapPages(0, [2], 0, 1, PAGE_KERNEL)
+    const other = tablesIn(frames, format)
+    expect(() => other.readopt(-1)).toThrow(InvalidArgument)
+    if (format.twoRoots) expect(() => other.readopt(tables.root, -1)).toThrow(InvalidArgument)
+    expect(other.translate(0)).toBe(-1)
+    const forgotten = [other.root, other.highRoot]
+    other.readopt(tables.root, tables.highRoot)
+    expect(other.translate(high)).toBe(PAGE_SIZE)
+    expect(other.translate(0)).toBe(2 * PAGE_SIZE)
+    expect([other.tableCount, other.pmdTables]).toEqual([tables.tableCount, tables.pmdTables])
+    tables.readopt(tables.root, tables.highRoot)
+    expect(flushed).toEqual([[0, 2 ** format.vaBits]])
+    tables.destroy()
+    expect([...frames.live]).toEqual([...new Set(forgotten)])
+  })
+
+  it('are none to adopt where no root is named', () => {
+    const frames = new TableFrames({ size: MiB })
+    const tables = tablesIn(frames, X86_64, { adopt: true })
+    expect(tables.tableCount).toBe(1)
+    tables.destroy()
     expect(frames.live.size).toBe(0)
   })
 })
