@@ -68,10 +68,10 @@ function makeFirstCaches(c: SlabContext): void {
   const bytes = DESCRIPTOR_BYTES + 8 * words[SLAB_NR_NODES]!
   const cacheCache = firstCache(c, 'kmem_cache', bytes)
   words[SLAB_CACHE_CACHE] = cacheCache
-  if (!takeNodeObjects(c, cacheCache)) throw noMemory()
+  const complete = takeNodeObjects(c, cacheCache)
   for (const cache of [cacheCache, nodeCache]) {
     const descriptor = allocObject(c, cacheCache, GFP_NOWAIT | __GFP_ZERO, NUMA_NO_NODE, 0)
-    if (descriptor === 0) throw noMemory()
+    if (!complete || descriptor === 0) throw noMemory()
     flushCache(c, cache)
     storeAddress(words, cache + CACHE_DESCRIPTOR, descriptor)
     enterCache(words, cache, -1)
@@ -91,8 +91,8 @@ function firstCache(c: SlabContext, name: string, size: number): number {
     usersize: 0,
   }
   const layout = layoutOf(c, request)
-  const cache = layout === null ? 0 : makeRecord(c, request, layout)
-  if (cache === 0) throw noMemory()
+  const cache = layout && makeRecord(c, request, layout)
+  if (!cache) throw noMemory()
   return cache
 }
 

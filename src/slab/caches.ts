@@ -263,7 +263,7 @@ function giveNodeObjects(c: SlabContext, cache: number): void {
     if (words[node + SLAB_NODE_USED] === 0) continue
     words[node + SLAB_NODE_USED] = 0
     const object = loadAddress(words, node + SLAB_NODE_OBJECT)
-    if (object !== 0) freeObject(c, slabAt(c, object), object)
+    freeObject(c, slabAt(c, object), object)
   }
 }
 

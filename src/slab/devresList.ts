@@ -124,9 +124,7 @@ export class DevresList {
   releaseAll(list: readonly (DevresRecord | DevresGroup)[]): number {
     const failures: unknown[] = []
     let records = 0
-    for (let at = list.length - 1; at >= 0; at--) {
-      const entry = list[at]
-      if (entry === undefined) continue
+    for (const entry of [...list].reverse()) {
       if ('release' in entry) {
         records += 1
         try {

@@ -148,7 +148,7 @@ export class DmaPool {
     const page = this.pageWithRoom() ?? this.addPage((gfp & ~__GFP_ZERO) >>> 0)
     if (page === null) return null
     const { free } = page
-    const offset = free[free.length - 1] ?? 0
+    const offset = free[free.length - 1]!
     const phys = page.dma + offset
     const block = { address: (phys + this.c.directMap) as VirtAddr, dma: phys as PhysAddr }
     if (readWord32(this.c.ram, phys) !== free[free.length - 2]) {
@@ -184,7 +184,7 @@ export class DmaPool {
       throw new KernelBug('DOUBLE_FREE', 'the block is free already', [line])
     }
     if (this.c.initOnFree) this.c.ram.fill(dma, this.size, 0)
-    writeWord32(this.c.ram, dma, page.free[page.free.length - 1] ?? 0)
+    writeWord32(this.c.ram, dma, page.free[page.free.length - 1]!)
     page.free.push(offset)
     page.used.delete(offset)
   }
@@ -231,7 +231,7 @@ export class DmaPool {
     const dma = pfn * PAGE_SIZE
     const { offsets } = this
     for (let i = 0; i + 1 < offsets.length; i++) {
-      writeWord32(this.c.ram, dma + (offsets[i] ?? 0), offsets[i + 1] ?? 0)
+      writeWord32(this.c.ram, dma + offsets[i]!, offsets[i + 1]!)
     }
     const page = { record, pfn, dma, free: [...offsets].reverse(), used: new Set<number>() }
     this.list().unshift(page)

@@ -242,9 +242,8 @@ export class Mempool<Element> {
   }
 
   private shrinkTo(count: number): void {
-    while (this.stack.length > count) {
-      const element = this.pop()
-      if (element !== null) this.elements.free(element)
+    for (let element = this.pop(count); element !== null; element = this.pop(count)) {
+      this.elements.free(element)
     }
   }
 
@@ -253,8 +252,9 @@ export class Mempool<Element> {
     this.reserve.add(element)
   }
 
-  private pop(): Element | null {
-    const element = this.stack.pop()
+  /** Takes an element out of the reserve; null when that would leave fewer than `keep`. */
+  private pop(keep = 0): Element | null {
+    const element = this.stack.length > keep ? this.stack.pop() : undefined
     if (element === undefined) return null
     this.reserve.delete(element)
     return element

@@ -63,7 +63,7 @@ export interface ObjectLayout {
   /** Bytes in front of the object. */
   pad: number
   /** The same, or what it was before a red zone was given up. */
-  redLeftPad: number
+  readonly redLeftPad: number
   /** Order of slabs. */
   order: number
   /** Objects in a slab. */
@@ -106,8 +106,7 @@ export function layOut(
   if (getOrder(layout.size) <= getOrder(objectSize)) return layout
   const lean = layOutOnce(flags & ~SLAB_DEBUG_METADATA, objectSize, align, hasCtor, policy)
   // The pad is in no slot any more, but keeps its value.
-  if (lean !== null) lean.redLeftPad = layout.redLeftPad
-  return lean
+  return lean && { ...lean, redLeftPad: layout.redLeftPad }
 }
 
 function layOutOnce(
@@ -143,8 +142,6 @@ function layOutOnce(
   const order = slabOrder(size, policy)
   if (order < 0) return null
   const minOrder = getOrder(size)
-  const objects = Math.floor((PAGE_SIZE * 2 ** order) / size)
-  if (objects === 0) return null
   return {
     flags: flags >>> 0,
     size,
@@ -153,7 +150,7 @@ function layOutOnce(
     pad: redLeftPad,
     redLeftPad,
     order,
-    objects,
+    objects: Math.floor((PAGE_SIZE * 2 ** order) / size),
     minOrder,
     minObjects: Math.floor((PAGE_SIZE * 2 ** minOrder) / size),
     allocFlags: slabGfp(flags, order),

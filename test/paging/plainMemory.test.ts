@@ -60,18 +60,22 @@ describe('memory without devices', () => {
 })
 
 describe('bulk access', () => {
-  it('ends with the last address of the format', () => {
+  it.each([
+    [X86_64, 2 ** 47, 'non-canonical'],
+    [I386, 2 ** 32, 'unmapped'],
+  ] as const)('ends where the addresses of a format do: %o', (format, end, reason) => {
     const { pages, source } = machine()
-    const space = new AddressSpace(source, { format: I386, user: true })
+    const space = new AddressSpace(source, { format, user: true })
     const [pfn = 0] = scattered(pages, 1)
-    expect(space.map(2 ** 32 - PAGE_SIZE, pfn, 1, DATA)).toBe(true)
+    expect(space.map(end - PAGE_SIZE, pfn, 1, DATA)).toBe(true)
     const target = new Uint8Array(4)
-    expect(thrown(() => space.read(2 ** 32 - 2, target))).toBeInstanceOf(PageFault)
-    expect(space.readPartial(2 ** 32 - 2, target)).toBe(2)
-    expect(thrown(() => space.write(2 ** 32 - 2, Uint8Array.of(1, 2, 3)))).toBeInstanceOf(PageFault)
-    expect(space.loadU16(2 ** 32 - 2)).toBe(0)
-    expect(space.writePartial(2 ** 32 - 2, Uint8Array.of(1, 2, 3))).toBe(2)
-    expect(space.loadU16(2 ** 32 - 2)).toBe(0x201)
+    expect(thrown(() => space.read(end - 2, target))).toBeInstanceOf(PageFault)
+    expect(space.fault).toMatchObject({ reason })
+    expect(space.readPartial(end - 2, target)).toBe(2)
+    expect(thrown(() => space.write(end - 2, Uint8Array.of(1, 2, 3)))).toBeInstanceOf(PageFault)
+    expect(space.loadU16(end - 2)).toBe(0)
+    expect(space.writePartial(end - 2, Uint8Array.of(1, 2, 3))).toBe(2)
+    expect(space.loadU16(end - 2)).toBe(0x201)
   })
 
   it('copies to a device from its end where the target lies above, and reads none that only writes', () => {

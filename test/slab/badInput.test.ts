@@ -275,17 +275,21 @@ describe('a cache that cannot be', () => {
       { ...good, pfn: -1 },
       { ...good, pfn: 2 ** 30 },
       { ...good, pfn: slab.pfn },
+      { ...good, objects: slab.objects - 1, inuse: slab.objects - 3 },
       { ...good, inuse: slab.objects },
       { ...good, free: ['0x190000', '0x190000'] },
       { ...good, free: ['0x190000', '0x190081'] },
       { ...good, free: ['0x190000', '0x191000'] },
       { ...good, free: ['0x190000', 'x'] },
     ]) {
-      const cpu = { freelist: [], slab: null, partial: [good, wrong] }
+      const cpu = { freelist: [], slab: null, partial: [wrong] }
       const text = JSON.stringify(wrong)
       const call = () => loadCache(fresh, { ...state, cpu, nodes: {} })
       expect(expectRefused(used, call, text), text).toBeInstanceOf(InvalidArgument)
     }
+    const twice = { freelist: [], slab: null, partial: [good, good] }
+    const both = () => loadCache(fresh, { ...state, cpu: twice, nodes: {} })
+    expect(expectRefused(used, both, 'the same frame twice')).toBeInstanceOf(InvalidArgument)
     const away = () => loadCache(fresh, { ...state, nodes: { 2: must(state.nodes[0]) } })
     expect(expectRefused(used, away, 'node 2')).toBeInstanceOf(InvalidArgument)
     const pages = new BuddyAllocator({ ram: used.ram, cpuNodes: [0, 0] })

@@ -132,6 +132,9 @@ describe('GenPool', () => {
     pool.add(0x100, 16)
     expect(pool.dmaAlloc(3)).toBeNull()
     expect(pool.avail()).toBe(16)
+    // Nor where there is no room.
+    expect(pool.dmaAlloc(17)).toBeNull()
+    expect(pool.avail()).toBe(16)
   })
 
   it('uses the algorithm that it was told, until told otherwise', () => {

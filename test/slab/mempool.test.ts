@@ -272,6 +272,22 @@ describe('stock elements', () => {
     expect(machine.live.size).toBe(0)
   })
 
+  it('are none when there is no memory', () => {
+    const { heap, pages } = heapMachine()
+    const elements = pageElements(heap.slabs.context.source, 3)
+    const pool = must(Mempool.create(heap, { minNr: 1, ...elements }))
+    const taken = []
+    for (let pfn = pages.allocPages(GFP_ATOMIC, 3); pfn !== null; ) {
+      taken.push(pfn)
+      pfn = pages.allocPages(GFP_ATOMIC, 3)
+    }
+    expect(elements.alloc(GFP_NOWAIT)).toBeNull()
+    const last = must(pool.alloc(GFP_NOWAIT))
+    expect(pool.alloc(GFP_NOWAIT)).toBeNull()
+    pool.free(last)
+    expect(pool.alloc(GFP_NOWAIT)).toBe(last)
+  })
+
   it('refuse what cannot be', () => {
     const { heap, pages } = heapMachine()
     for (const size of [0, -1, 0.5])

@@ -245,6 +245,20 @@ describe('growth', () => {
     }
   })
 
+  it('that brings nothing leaves the request without memory', () => {
+    const ram = new PhysicalMemory({ size: 2 * MiB })
+    const heap = new Kmalloc(new BuddyAllocator({ ram }))
+    let asked = 0
+    const { malloc } = wasmMalloc(heap, {
+      grow: () => {
+        asked += 1
+        return true
+      },
+    })
+    expect(malloc(MiB + 1)).toBe(0)
+    expect(asked).toBe(1)
+  })
+
   it('does not happen without a way to grow', () => {
     const { heap, memory } = machine()
     const { malloc } = wasmMalloc(heap)
