@@ -60,9 +60,9 @@ export function mapDirectMap(
   checkTables(tables, layout)
   const pieces = wholePieces(layout, ranges)
   for (const { base, end } of pieces) {
-    tables.forEachLeaf(layout.directMap + base, layout.directMap + end, (address) => {
-      throw mappedAlready(address)
-    })
+    // Pages that nobody may use are in the way too.
+    const used = tables.firstUsed(layout.directMap + base, end - base)
+    if (used >= 0) throw mappedAlready(used)
   }
   let bytes = 0
   for (const { base, end } of pieces) {

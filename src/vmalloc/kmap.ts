@@ -80,7 +80,8 @@ export class Kmap {
   /** The window of kmap; null without high memory. */
   private readonly pkmap: Pkmap | null
   private readonly slots: number
-  /** First slot of the fixmap for stacks, and how many there are. */
+  /** Top of the fixmap, its first slot for stacks, and how many there are. */
+  private readonly fixTop: number
   private readonly fixBegin: number
   private readonly fixSlots: number
   /** First frame of high memory, and one more than the highest frame that there can be. */
@@ -105,6 +106,7 @@ export class Kmap {
     this.layout = layout
     this.log = options.log ?? noLog
     this.slots = high?.lastPkmap ?? 0
+    this.fixTop = layout.fixmap?.top ?? 0
     this.fixBegin = high?.fixKmapBegin ?? 0
     this.fixSlots = high === null ? 0 : STACK_SLOTS * frames.nrCpus
     this.highPfn = Math.floor((layout.directMapEnd - layout.directMap) / PAGE_SIZE)
@@ -257,7 +259,7 @@ export class Kmap {
 
   /** Place among the stacks of all CPUs that an address lies in; -1 outside. */
   private localIndex(address: number): number {
-    const fromTop = ((this.layout.fixmap?.top ?? 0) - address) / PAGE_SIZE
+    const fromTop = (this.fixTop - address) / PAGE_SIZE
     const index = Math.ceil(fromTop) - this.fixBegin
     return index >= 0 && index < this.fixSlots ? index : -1
   }

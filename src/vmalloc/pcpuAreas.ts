@@ -49,7 +49,7 @@ export function pcpuGetVmAreas(
   const { vmallocStart, vmallocEnd } = c.layout
   checkAlign(align)
   checkSets(offsets, sizes, align)
-  const last = Math.max(...offsets.map((offset, i) => offset + (sizes[i] ?? 0)))
+  const last = Math.max(...offsets.map((offset, i) => offset + sizes[i]!))
   const window = Math.floor(vmallocEnd / align) - Math.ceil(vmallocStart / align)
   if (last > window * align) {
     warnVmalloc(c, WARN_PCPU_SPACE)
@@ -58,7 +58,7 @@ export function pcpuGetVmAreas(
   const bytes = offsets.length * c.layout.pointerBytes
   const structs: number[] = []
   const ready = (i: number): boolean => {
-    const made = newStruct(vm, sizes[i] ?? 0)
+    const made = newStruct(vm, sizes[i]!)
     if (made !== 0) structs.push(made)
     return made !== 0
   }
@@ -82,7 +82,7 @@ export function pcpuGetVmAreas(
   }
   if (areas === null || array === null) return null
   const addresses = areas.map((area, i) => {
-    const record = structs[i] ?? 0
+    const record = structs[i]!
     c.space.words[area + AREA_VM] = record
     c.space.words[record + VM_AREA] = area
     return vmAddress(c, record)

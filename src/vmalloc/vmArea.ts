@@ -197,7 +197,7 @@ export function freeVmStruct(c: VmallocContext, vm: number): void {
   const object = numbers[(vm + VM_OBJECT) >> 1]!
   dropCaller(c.space, words[vm + VM_CALLER]!)
   giveRecord(c.space, vm, RECORD_VM)
-  if (object > 0) c.heap.kfree(object as VirtAddr)
+  c.heap.kfree(object as VirtAddr)
 }
 
 /** Takes back what a request has taken that found no address space. */

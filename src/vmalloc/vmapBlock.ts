@@ -176,7 +176,7 @@ function freeBlock(c: VmallocContext, block: number): void {
   unmapArea(c, area)
   releaseArea(c.space, area)
   giveRecord(c.space, block, RECORD_BLOCK)
-  if (object > 0) c.heap.kfree(object)
+  c.heap.kfree(object)
 }
 
 /** Puts a block at the end of its CPU's list. */
@@ -189,10 +189,9 @@ function list(c: VmallocContext, block: number): void {
   words[block + BLOCK_LISTED] = 1
 }
 
-/** Takes a block off its CPU's list. */
+/** Takes a block off its CPU's list, which it is on. */
 function unlist(c: VmallocContext, block: number): void {
   const { words } = c.space
-  if (words[block + BLOCK_LISTED] === 0) return
   const cpu = cpuPlace(words[block + BLOCK_CPU]!)
   const next = words[block + BLOCK_NEXT]!
   let before = 0

@@ -16,8 +16,8 @@ import { areaBefore } from './vmapTree'
 
 /** A set of areas: where each starts and ends, above a common base. */
 interface Group {
-  readonly starts: readonly number[]
-  readonly ends: readonly number[]
+  readonly starts: Float64Array
+  readonly ends: Float64Array
   readonly align: number
   /** Lowest base. */
   readonly bottom: number
@@ -44,7 +44,7 @@ export function pcpuAreas(
   gfp: number,
   ready: (index: number) => boolean = () => true,
 ): number[] | null {
-  const starts = [...offsets]
+  const starts = Float64Array.from(offsets)
   const ends = starts.map((start, i) => start + (sizes[i] ?? Number.NaN))
   checkGroup(c, starts, ends, align)
   const group = { starts, ends, align, bottom: alignUp(low, align), top: alignDown(high, align) }
@@ -63,20 +63,15 @@ export function pcpuAreas(
   return areas
 }
 
-function checkGroup(
-  c: VmapContext,
-  starts: readonly number[],
-  ends: readonly number[],
-  align: number,
-): void {
+function checkGroup(c: VmapContext, starts: Float64Array, ends: Float64Array, align: number): void {
   const whole = (bytes: number) => Number.isSafeInteger(bytes) && bytes % align === 0
   let right = isPowerOfTwo(align) && align % c.granule === 0 && starts.length > 0
   for (let i = 0; right && i < starts.length; i++) {
-    const start = starts[i] ?? 0
-    const end = ends[i] ?? 0
+    const start = starts[i]!
+    const end = ends[i]!
     right = whole(start) && whole(end) && start >= 0 && start < end
     for (let j = 0; j < i; j++) {
-      if (start < (ends[j] ?? 0) && (starts[j] ?? 0) < end) right = false
+      if (start < ends[j]! && starts[j]! < end) right = false
     }
   }
   if (right) return
@@ -113,8 +108,8 @@ function place(c: VmapContext, group: Group, areas: number[]): boolean {
   const base = findBase(c, group)
   if (base < 0) return false
   for (const [i, area] of areas.entries()) {
-    const start = base + (group.starts[i] ?? 0)
-    const end = base + (group.ends[i] ?? 0)
+    const start = base + group.starts[i]!
+    const end = base + group.ends[i]!
     c.numbers[(area + AREA_START) >> 1] = start
     c.numbers[(area + AREA_END) >> 1] = end
     let carved = false
@@ -131,7 +126,7 @@ function place(c: VmapContext, group: Group, areas: number[]): boolean {
 /** Gives back the first `count` areas, which were taken out of the free space, with their objects. */
 function giveBack(c: VmapContext, areas: number[], count: number): void {
   for (let done = count - 1; done >= 0; done--) {
-    mergeArea(c, TREE_FREE, areas[done] ?? 0)
+    mergeArea(c, TREE_FREE, areas[done]!)
     areas[done] = 0
   }
 }
@@ -144,21 +139,21 @@ function findBase(c: VmapContext, group: Group): number {
   let index = last
   let terminal = last
   let block = blockBelow(c, group, areaBefore(c, TREE_FREE, group.top))
-  let base = topOf(c, group, block) - (ends[index] ?? 0)
+  let base = topOf(c, group, block) - ends[index]!
   for (;;) {
     if (block === 0 || base < group.bottom) return -1
-    const start = base + (starts[index] ?? 0)
-    const end = base + (ends[index] ?? 0)
+    const start = base + starts[index]!
+    const end = base + ends[index]!
     const tooHigh = end > c.numbers[(block + AREA_END) >> 1]!
     if (tooHigh || start < c.numbers[(block + AREA_START) >> 1]!) {
       block = blockBelow(c, group, tooHigh ? block : c.words[block + AREA_PREV]!)
-      base = topOf(c, group, block) - (ends[index] ?? 0)
+      base = topOf(c, group, block) - ends[index]!
       terminal = index
       continue
     }
     index = (index + count - 1) % count
     if (index === terminal) return base
-    block = areaBefore(c, TREE_FREE, base + (ends[index] ?? 0))
+    block = areaBefore(c, TREE_FREE, base + ends[index]!)
   }
 }
 

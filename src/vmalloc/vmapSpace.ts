@@ -216,7 +216,7 @@ export class VmapSpace {
       for (; area === 0 && tree < TREE_PURGE; area = areaAt(c, tree, at)) tree += 1
       if (area === 0) return
       const range = rangeOf(c, area)
-      yield { ...range, state: STATES[tree] ?? 'free' }
+      yield { ...range, state: STATES[tree]! }
       at = range.end
     }
   }

@@ -33,7 +33,7 @@ import { DmaPool } from '../../src/slab/dmaPool'
 import { newSlabContext } from '../../src/slab/options'
 import { newSlabState } from '../../src/slab/slabState'
 import { PAGE_FLAGS, PAGE_PFMEMALLOC } from '../../src/state/schema'
-import { SLAB_WORDS_USED } from '../../src/state/slabSchema'
+import { SLAB_FRAMES, SLAB_WORDS_USED } from '../../src/state/slabSchema'
 import { thrownBy } from '../buddy/machines'
 import { smallMachine } from '../debug/slubMachine'
 import {
@@ -103,6 +103,33 @@ describe('a state that is full', () => {
     const restore = fill(other.slabs)
     expect(() => loadCache(to, state)).toThrow(InvalidArgument)
     restore()
+  })
+})
+
+describe('a slab of the smallest order', () => {
+  it('is loaded with the others of its cache', () => {
+    const options = { name: 'mine', size: 1000, ctor: () => {} }
+    const scarce = slabMachine({
+      between: (source) => ({
+        ...source,
+        allocBlock: (gfp, order, node) => (order > 0 ? -1 : source.allocBlock(gfp, order, node)),
+      }),
+    })
+    const from = new SlabCache(scarce.slabs, options)
+    const objects = [must(from.alloc()), must(from.alloc())]
+    const state = cacheState(from)
+    const slab = must(state.cpu.slab)
+    expect([slab.objects, state.objs > slab.objects]).toEqual([state.minobjs, true])
+    const machine = slabMachine()
+    const to = new SlabCache(machine.slabs, options)
+    while (must(machine.pages.allocPages(GFP_KERNEL)) < slab.pfn);
+    loadCache(to, state)
+    expect(cacheState(to)).toEqual(state)
+    // Its objects that are in use can be freed, and its page goes back.
+    for (const object of objects) to.free(object)
+    to.shrink()
+    expect(machine.slabs.words[SLAB_FRAMES + slab.pfn]).toBe(0)
+    expectSound(machine)
   })
 })
 
@@ -260,8 +287,8 @@ describe('free pointers that were overwritten', () => {
   })
 })
 
-describe('the rest', () => {
-  it('is warned of once: a constructor and zeros', () => {
+describe('zeroed objects of a cache with a constructor', () => {
+  it('are warned of once', () => {
     const { slabs, log } = smallMachine()
     const cache = new SlabCache(slabs, { name: 'mine', size: 4000, ctor: () => {} })
     log()
@@ -270,8 +297,10 @@ describe('the rest', () => {
     expect(cacheState(cache).nodes[0]?.slabs).toBeGreaterThan(1)
     expect(log().filter((line) => line.startsWith('WARNING'))).toHaveLength(1)
   })
+})
 
-  it('is usable up to the free pointer, where that lies behind the object', () => {
+describe('ksize', () => {
+  it('ends in front of the free pointer, where that lies behind the object', () => {
     const heap = new Kmalloc(new BuddyAllocator({ ram: new PhysicalMemory({ size: 4 * MiB }) }))
     const cache = new SlabCache(heap.slabs, {
       name: 'rcu',
@@ -282,8 +311,10 @@ describe('the rest', () => {
     expect(heap.ksize(must(cache.alloc()))).toBe(104)
     expect(heap.ksize(must(heap.kmalloc(100)))).toBe(128)
   })
+})
 
-  it('is no bulk of objects, when one is on no slab and bugs are only reported', () => {
+describe('a bulk of objects', () => {
+  it('is not freed when one is on no slab, even where bugs are only reported', () => {
     const { slabs, pages, log, state } = smallMachine({ onBug: 'continue' })
     const options = { name: 'mine', size: 64, flags: SLAB_CONSISTENCY_CHECKS }
     const cache = new SlabCache(slabs, options)

@@ -9,7 +9,12 @@ import { BuddyAllocator } from '../../src/buddy/buddyAllocator'
 import { frameSource } from '../../src/buddy/frameSource'
 import type { FrameSource } from '../../src/page/frameSource'
 import { ARM64 } from '../../src/paging/arm64Format'
-import { PAGE_KERNEL, PAGE_KERNEL_RO, type PageTableFormat } from '../../src/paging/format'
+import {
+  PAGE_KERNEL,
+  PAGE_KERNEL_RO,
+  PAGE_NONE,
+  type PageTableFormat,
+} from '../../src/paging/format'
 import { PageTables } from '../../src/paging/pageTables'
 import { SV39 } from '../../src/paging/riscvFormat'
 import { I386, I386_PAE, X86_64, x86Format } from '../../src/paging/x86Format'
@@ -169,6 +174,37 @@ describe('mapDirectMap', () => {
       expect(mapDirectMap(tables, LAYOUT_X86_64, ranges)).toBe(4 * MiB)
       expect(tables.walk(0x888000300000).prot & 0xff).toBe(PAGE_KERNEL)
     })
+  })
+
+  it('refuses memory where a page is mapped that nobody may use, and leaves that', () => {
+    withTables(X86_64, (tables) => {
+      const at = 0x888000300000
+      tables.mapPages(at, [0x300], 0, 1, PAGE_NONE)
+      const ranges = [{ base: 0, size: 4 * MiB }]
+      expect(() => mapDirectMap(tables, LAYOUT_X86_64, ranges)).toThrow('not mapped yet')
+      expect(tables.firstUsed(at, 4096)).toBe(at)
+      expect(directMapCounts(tables, LAYOUT_X86_64).directMap4k).toBe(0)
+    })
+  })
+
+  it('takes its part back when something else was mapped meanwhile', () => {
+    let tables: PageTables | null = null
+    let requests = 0
+    const hooked: FrameSource = {
+      ...frames,
+      allocPages(...request) {
+        requests += 1
+        if (requests === 3) tables?.mapPages(0x888000300000, [5], 0, 1, PAGE_KERNEL)
+        return frames.allocPages(...request)
+      },
+    }
+    tables = new PageTables(hooked, X86_64)
+    const ranges = [{ base: 0, size: 8 * MiB - 4096 }]
+    expect(() => mapDirectMap(tables as PageTables, LAYOUT_X86_64, ranges)).toThrow(
+      'not mapped yet',
+    )
+    expect(directMapCounts(tables, LAYOUT_X86_64).directMap2M).toBe(0)
+    tables.destroy()
   })
 
   it('refuses wrong arguments', () => {
