@@ -74,8 +74,8 @@ export function hashWords(words: Int32Array, count: number): number {
 export function hashParts(words: Int32Array, parts: readonly number[]): number {
   let hash = 0x811c9dc5
   for (let part = 0; part < parts.length; part += 2) {
-    const end = parts[part + 1] ?? 0
-    for (let i = parts[part] ?? 0; i < end; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+    const end = parts[part + 1]!
+    for (let i = parts[part]!; i < end; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
   }
   return hash >>> 0
 }

@@ -27,6 +27,7 @@ import {
   toPfn,
   ZONES_FLAT,
 } from '../../src/index'
+import { freshEnd } from '../../src/page/freshBlocks'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_LRU } from '../../src/page/pageFlags'
 import { PAGE_FLAGS } from '../../src/state/schema'
@@ -57,6 +58,16 @@ describe('the dump of a bad page', () => {
       'raw: 0000000000000000 0000000000000000 00000000ffffffff 0000000000000000',
       expect.stringMatching(/^page dumped because: \S/),
     ])
+  })
+
+  it('tells one that has never been used by it, too', () => {
+    const pages = flatMachine(4096, 0, { log })
+    expect(freshEnd(pages.words, 3072)).toBe(4096)
+    const report = dumpOf(() => pages.freePages(toPfn(3072)))
+    expect(report[1]).toBe(
+      `page:${pointer(3072)} refcount:0 mapcount:-128 mapping:0000000000000000 index:0x0 pfn:0xc00`,
+    )
+    expect(dumpOf(() => pages.freePages(toPfn(3073)))[1]).toContain('mapcount:0')
   })
 
   it('names the flags, and the head of a compound page', () => {
