@@ -3,6 +3,7 @@
 import type { Case } from './measure'
 import { CACHE_OBJECT_BYTES } from './objectPeers'
 import { always, type Draw, logNormal, uniform } from './random'
+import { count } from './table'
 
 /** What live objects are asked for. */
 export interface Sizes {
@@ -46,7 +47,7 @@ export function cacheCases(live = 1000): readonly Case[] {
 
 function replaceEqual(name: string, bytes: number, live: number): Case {
   return {
-    name: `${name}: replaced among ${live.toLocaleString('en')}`,
+    name: `${name}: replaced among ${count(live)}`,
     live,
     setUp: (workloads, peer) => {
       const population = workloads.populate(peer, live, always(bytes))
@@ -57,7 +58,7 @@ function replaceEqual(name: string, bytes: number, live: number): Case {
 
 function replaceMixed({ name, draw }: Sizes, live: number): Case {
   return {
-    name: `${name}: replaced among ${live.toLocaleString('en')}`,
+    name: `${name}: replaced among ${count(live)}`,
     live,
     setUp: (workloads, peer) => {
       const population = workloads.populate(peer, live, draw)

@@ -3,6 +3,7 @@
 import type { Case, Effort } from './measure'
 import { MAX_BENCH_ORDER } from './peers'
 import { always, uniform } from './random'
+import { count } from './table'
 import type { Population } from './workloads'
 
 /** Orders 0 to 4, equally likely, make 6.2 pages a block; a quarter more for chance and for splits. */
@@ -27,7 +28,7 @@ export function pageCases(live = 16_000): readonly Case[] {
     },
     replacement(live),
     {
-      name: `bursts of ${burst.toLocaleString('en')} among ${live.toLocaleString('en')} live pages`,
+      name: `bursts of ${count(burst)} among ${count(live)} live pages`,
       live,
       pairs: burst,
       setUp: (workloads, peer) => {
@@ -36,7 +37,7 @@ export function pageCases(live = 16_000): readonly Case[] {
       },
     },
     {
-      name: `orders 0 to ${MAX_BENCH_ORDER} among ${blocks.toLocaleString('en')} live blocks`,
+      name: `orders 0 to ${MAX_BENCH_ORDER} among ${count(blocks)} live blocks`,
       live: blocks * MIXED_PAGES_PER_BLOCK,
       setUp: (workloads, peer) => {
         const population = workloads.populate(peer, blocks, uniform(0, MAX_BENCH_ORDER + 1))
@@ -44,7 +45,7 @@ export function pageCases(live = 16_000): readonly Case[] {
       },
     },
     {
-      name: `fill and empty ${live.toLocaleString('en')} pages`,
+      name: `fill and empty ${count(live)} pages`,
       live,
       pairs: live,
       setUp: (workloads, peer) => {
@@ -58,7 +59,7 @@ export function pageCases(live = 16_000): readonly Case[] {
 
 function replacement(live: number): Case {
   return {
-    name: `random replacement among ${live.toLocaleString('en')} live pages`,
+    name: `random replacement among ${count(live)} live pages`,
     live,
     setUp: (workloads, peer) => {
       const population = workloads.populate(peer, live, always(0))

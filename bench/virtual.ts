@@ -8,6 +8,7 @@ import type { Kmem } from './kmem'
 import { type Effort, medianNs } from './measure'
 import { ObjectTree } from './objectTree'
 import { uniform, Xorshift32 } from './random'
+import { count } from './table'
 
 /** A row: what was measured, its figure, and that of the peer where there is one. */
 export interface VirtualRow {
@@ -30,12 +31,11 @@ const MiB = 1048576
 /** Areas, freed and made again at random among `live` ones. */
 export async function measureAreas(kmem: Kmem, effort: Effort): Promise<readonly VirtualRow[]> {
   const rows: VirtualRow[] = []
-  const text = (live: number) => live.toLocaleString('en')
   for (const live of [1000, 10_000]) {
     const { vm } = machine(kmem, (live * AREA_BYTES * 5) / 4 / MiB + 64)
     const heap = { alloc: () => vm.vmalloc(AREA_BYTES), free: (p: VirtAddr) => vm.vfree(p) }
     const ns = await replace(live, heap, effort)
-    rows.push({ name: `vmalloc and vfree of 64 KiB among ${text(live)} areas`, ns, peer: null })
+    rows.push({ name: `vmalloc and vfree of 64 KiB among ${count(live)} areas`, ns, peer: null })
   }
   for (const live of [1000, 10_000, 100_000]) {
     const { vm } = machine(kmem, 256)
@@ -44,11 +44,11 @@ export async function measureAreas(kmem: Kmem, effort: Effort): Promise<readonly
       free: (p: VirtAddr) => kmem.freeVmArea(vm, p),
     }
     const ns = await replace(live, heap, effort)
-    rows.push({ name: `getVmAreaNode and freeVmArea among ${text(live)}`, ns, peer: null })
+    rows.push({ name: `getVmAreaNode and freeVmArea among ${count(live)}`, ns, peer: null })
     if (live !== 10_000) continue
     const alone = allocAlone(live, heap, effort)
     rows.push({
-      name: `getVmAreaNode alone among ${text(live)}`,
+      name: `getVmAreaNode alone among ${count(live)}`,
       ns: alone,
       peer: null,
       most: 1500,
@@ -58,7 +58,7 @@ export async function measureAreas(kmem: Kmem, effort: Effort): Promise<readonly
     const space = new kmem.VmapSpace({ start: 0, end: 2 ** 48 })
     const own = await replace(live, space, effort)
     const peer = await replace(live, new ObjectTree(0, 2 ** 48), effort)
-    rows.push({ name: `VmapSpace: alloc and free among ${text(live)} ranges`, ns: own, peer })
+    rows.push({ name: `VmapSpace: alloc and free among ${count(live)} ranges`, ns: own, peer })
   }
   return rows
 }
@@ -100,7 +100,7 @@ export async function measureAccess(kmem: Kmem, effort: Effort): Promise<readonl
   const view = new DataView(ram.buffer as ArrayBuffer)
   const wide = offsets((PAGES - 1) * 4096).map((offset) => offset & ~3)
   const near = wide.map((offset) => offset % 65536)
-  const run = async (count: number, body: () => unknown) => (await medianNs(body, effort)) / count
+  const run = async (times: number, body: () => unknown) => (await medianNs(body, effort)) / times
   for (const [name, places] of [
     ['1,000 pages', wide],
     ['16 pages', near],
@@ -116,7 +116,7 @@ export async function measureAccess(kmem: Kmem, effort: Effort): Promise<readonl
     })
     for (const tlb of [0, 1024]) {
       const memory = new kmem.VirtualMemory(tables, { tlb })
-      const how = tlb === 0 ? 'without a TLB' : `TLB of ${tlb.toLocaleString('en')}`
+      const how = tlb === 0 ? 'without a TLB' : `TLB of ${count(tlb)}`
       const load = await run(places.length, () => {
         let sum = 0
         for (const place of virtual) sum += memory.loadU32(place)

@@ -1,7 +1,7 @@
 /**
  * What is timed: loops over pre-drawn random numbers, with nothing else inside.
  *
- * Each peer gets a copy of this module of its own (`workloadsFor`): were it shared, the calls of `alloc` and `free` would
+ * Each peer gets a copy of this module of its own (`warmCopies`): were it shared, the calls of `alloc` and `free` would
  * see a class per peer, and a program that uses one allocator would pay less than the table says.
  */
 

@@ -97,7 +97,7 @@ function show(title: string): void {
   foldCounters(pages)
   const { freePages, unusableIndex } = freeSummary(pages, HUGE_PAGE_ORDER)
   const { alloc, free, split, drain } = watcher.counts
-  console.log(`${title}`)
+  console.log(title)
   process.stdout.write(`  ${formatBuddyinfo(pages.words)}`)
   console.log(`  ${freePages} pages free, ${unusableIndex / 10} % of them useless for a huge page`)
   console.log(`  events so far: ${alloc} alloc, ${free} free, ${split} split, ${drain} drain`)
