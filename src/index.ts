@@ -478,6 +478,16 @@ export {
   directMapCounts,
   mapDirectMap,
 } from './vmalloc/directMapping'
+export {
+  holdDrainWork,
+  purgeVmapAreas,
+  registerVmapPurgeNotifier,
+  runDeferredFrees,
+  runDrainWork,
+  unregisterVmapPurgeNotifier,
+  vfreeAtomic,
+  vmapLazyPages,
+} from './vmalloc/drainWork'
 export { clearFixmap, FIX_VSYSCALL, fixToVirt, setFixmap, virtToFix } from './vmalloc/fixmap'
 export * from './vmalloc/flags'
 export { type IoCache, ioremap, iounmap } from './vmalloc/ioremap'
@@ -485,30 +495,22 @@ export { readKernelMemory, writeKernelMemory } from './vmalloc/kernelBytes'
 export { highmemZones, Kmap, type KmapOptions } from './vmalloc/kmap'
 export { kvcalloc, kvfree, kvmalloc, kvmallocArray, kvrealloc, kvzalloc } from './vmalloc/kvmalloc'
 export type { MachineParts } from './vmalloc/machineParts'
+export { moduleAlloc } from './vmalloc/moduleAlloc'
 export { type PcpuVmAreas, pcpuFreeVmAreas, pcpuGetVmAreas } from './vmalloc/pcpuAreas'
 export { remapVmallocRange, type UserRange } from './vmalloc/remap'
 export {
   findVmAreaAt,
   freeVmArea,
   getVmAreaNode,
-  holdDrainWork,
   isVmAreaHugepages,
-  moduleAlloc,
-  purgeVmapAreas,
-  registerVmapPurgeNotifier,
-  runDeferredFrees,
-  runDrainWork,
   setVmallocCaller,
   setVmFlushResetPerms,
-  unregisterVmapPurgeNotifier,
   type VmArea,
   type VmAreaOptions,
-  vfreeAtomic,
   vmAreaPages,
   vmAreas,
   vmallocDumpObj,
   vmallocNrPages,
-  vmapLazyPages,
 } from './vmalloc/vmAreas'
 export { Vmalloc, type VmallocRange } from './vmalloc/vmalloc'
 export type { PurgeNotifier } from './vmalloc/vmallocContext'

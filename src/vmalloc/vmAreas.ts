@@ -1,5 +1,5 @@
 /**
- * Areas of address space by themselves, for who maps them: getting, finding and freeing them.
+ * Areas of address space by themselves: getting and freeing them for who maps them, and what is known of all.
  *
  * Source: spec/vmalloc.md §5, §9.4.
  */
@@ -19,18 +19,16 @@ import {
   VM_PAGES,
   VM_PHYS,
   VM_SIZE,
-  VMAP_DRAIN_PENDING,
   VMAP_NR_PAGES,
 } from '../state/vmapSchema'
 import { callerName, checkCaller } from './callers'
 import { checkAlign, checkFlags, checkGfp, checkNode, checkRange, checkSize } from './checks'
 import { VM_FLUSH_RESET_PERMS } from './flags'
 import { arrayInMemory, readPageArray } from './pageArray'
-import { areaToFree, checkAddress, deferFree, runDeferred } from './vfree'
+import { areaToFree, checkAddress } from './vfree'
 import { dropVmArea, findVmArea, getVmArea, vmAddress } from './vmArea'
 import type { Vmalloc } from './vmalloc'
-import type { PurgeNotifier, VmallocContext } from './vmallocContext'
-import { drainPoint, lazyPages, purge } from './vmapPurge'
+import type { VmallocContext } from './vmallocContext'
 import { firstArea } from './vmapTree'
 
 /** What `getVmArea` is asked for; what is left out is as in a kernel's. */
@@ -157,73 +155,6 @@ export function vmallocNrPages(vm: Vmalloc): number {
 export function setVmallocCaller(vm: Vmalloc, caller: string): void {
   checkCaller(caller)
   vm.context.caller = caller
-}
-
-/** Adds a function that is asked for address space when none is left; it tells how much it freed. */
-export function registerVmapPurgeNotifier(vm: Vmalloc, notifier: PurgeNotifier): void {
-  if (typeof notifier !== 'function') throw new InvalidArgument('notifier', notifier, 'a function')
-  vm.context.notifiers.push(notifier)
-}
-
-/** Takes a function of {@link registerVmapPurgeNotifier} off again. Returns whether it was there. */
-export function unregisterVmapPurgeNotifier(vm: Vmalloc, notifier: PurgeNotifier): boolean {
-  const { notifiers } = vm.context
-  const at = notifiers.indexOf(notifier)
-  if (at >= 0) notifiers.splice(at, 1)
-  return at >= 0
-}
-
-/** Pages of address space that wait for a purge: `vmap_lazy_nr`. */
-export function vmapLazyPages(vm: Vmalloc): number {
-  return lazyPages(vm.context.space)
-}
-
-/** Frees the addresses that wait for a purge, but no vmap blocks. Returns whether there were any. */
-export function purgeVmapAreas(vm: Vmalloc): boolean {
-  return purge(vm.context.space, false)
-}
-
-/** Holds drain work back, or lets it run where a kernel would: at the first scheduling point of a call. */
-export function holdDrainWork(vm: Vmalloc, held: boolean): void {
-  vm.context.space.held = held === true
-}
-
-/** Runs drain work now if it is due, held back or not. Returns whether it was. */
-export function runDrainWork(vm: Vmalloc): boolean {
-  const { space } = vm.context
-  const due = space.words[VMAP_DRAIN_PENDING] !== 0
-  const { held } = space
-  space.held = false
-  drainPoint(space)
-  space.held = held
-  return due
-}
-
-/**
- * Allocates memory for a module, in the window of modules: `module_alloc`. It is to be written, then protected; freeing
- * it flushes what may have been executed.
- * @returns the address; null when there is no memory, and for more than the window.
- * @throws InvalidArgument for a layout without such a window.
- */
-export function moduleAlloc(vm: Vmalloc, size: number): VirtAddr | null {
-  checkSize(size)
-  const { layout } = vm.context
-  const { modules } = layout
-  if (!modules) throw new InvalidArgument('layout', layout.name, 'one with a window of modules')
-  if (Math.ceil(size / PAGE_SIZE) * PAGE_SIZE > modules.end - modules.start) return null
-  return vm.vmallocNodeRange(size, { align: PAGE_SIZE, ...modules, flags: VM_FLUSH_RESET_PERMS })
-}
-
-/** Frees memory later, in any context: see {@link runDeferredFrees}. Null is nothing. */
-export function vfreeAtomic(vm: Vmalloc, address: VirtAddr | null): void {
-  if (address === null) return
-  checkAddress(vm.context, address)
-  deferFree(vm.context, address)
-}
-
-/** Frees what the current CPU has put aside in interrupts and by {@link vfreeAtomic}, the last one first. */
-export function runDeferredFrees(vm: Vmalloc): void {
-  runDeferred(vm.context)
 }
 
 /**

@@ -27,18 +27,13 @@ import { SlabCache } from '../../src/slab/slabCache'
 import { HEADER_TOTAL_RAM, PAGE_REFS } from '../../src/state/schema'
 import { SLAB_CACHE, SLAB_FRAMES } from '../../src/state/slabSchema'
 import { isVmallocAddr } from '../../src/vmalloc/addresses'
+import { purgeVmapAreas, vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { ioremap } from '../../src/vmalloc/ioremap'
 import { highmemZones, Kmap } from '../../src/vmalloc/kmap'
 import type { MachineParts } from '../../src/vmalloc/machineParts'
-import {
-  findVmAreaAt,
-  moduleAlloc,
-  purgeVmapAreas,
-  setVmallocCaller,
-  vfreeAtomic,
-  vmAreaPages,
-} from '../../src/vmalloc/vmAreas'
+import { moduleAlloc } from '../../src/vmalloc/moduleAlloc'
+import { findVmAreaAt, setVmallocCaller, vmAreaPages } from '../../src/vmalloc/vmAreas'
 import { Vmalloc } from '../../src/vmalloc/vmalloc'
 import { vmap } from '../../src/vmalloc/vmap'
 import { vmMapRam, vmUnmapRam } from '../../src/vmalloc/vmapRam'

@@ -45,13 +45,9 @@ import {
   VMAP_WARNED,
   VMAP_WORDS_USED,
 } from '../../src/state/vmapSchema'
+import { vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { ioremap } from '../../src/vmalloc/ioremap'
-import {
-  getVmAreaNode,
-  setVmallocCaller,
-  vfreeAtomic,
-  vmAreaPages,
-} from '../../src/vmalloc/vmAreas'
+import { getVmAreaNode, setVmallocCaller, vmAreaPages } from '../../src/vmalloc/vmAreas'
 import { vmap } from '../../src/vmalloc/vmap'
 import { vmMapRam, vmUnmapRam } from '../../src/vmalloc/vmapRam'
 import { firstArea } from '../../src/vmalloc/vmapTree'

@@ -20,13 +20,10 @@ import { vmallocPicture } from '../../src/proc/vmallocPicture'
 import { cachesOf } from '../../src/slab/hotplug'
 import { SlabCache } from '../../src/slab/slabCache'
 import { hashWords } from '../../src/state/checkState'
+import { purgeVmapAreas } from '../../src/vmalloc/drainWork'
 import { ioremap } from '../../src/vmalloc/ioremap'
-import {
-  getVmAreaNode,
-  moduleAlloc,
-  purgeVmapAreas,
-  setVmallocCaller,
-} from '../../src/vmalloc/vmAreas'
+import { moduleAlloc } from '../../src/vmalloc/moduleAlloc'
+import { getVmAreaNode, setVmallocCaller } from '../../src/vmalloc/vmAreas'
 import { vmap } from '../../src/vmalloc/vmap'
 import { vmMapRam } from '../../src/vmalloc/vmapRam'
 import { slabMachine } from '../slab/machines'

@@ -16,10 +16,11 @@ import {
   formatVmallocRows,
   parseVmallocInfo,
 } from '../../src/proc/vmallocinfo'
+import { purgeVmapAreas } from '../../src/vmalloc/drainWork'
 import { VM_DMA_COHERENT, VM_MAP } from '../../src/vmalloc/flags'
 import { ioremap } from '../../src/vmalloc/ioremap'
 import { highmemZones } from '../../src/vmalloc/kmap'
-import { getVmAreaNode, purgeVmapAreas, setVmallocCaller } from '../../src/vmalloc/vmAreas'
+import { getVmAreaNode, setVmallocCaller } from '../../src/vmalloc/vmAreas'
 import { vmMapRam } from '../../src/vmalloc/vmapRam'
 import { must } from '../slab/machines'
 import { pa, takeFrames, vmMachine } from '../vmalloc/machines'

@@ -13,6 +13,7 @@ import { I386, X86_64_LA57 } from '../../src/paging/x86Format'
 import { parseVmallocInfo } from '../../src/proc/vmallocinfo'
 import { PhysicalMemory } from '../../src/ram/physicalMemory'
 import { VMAP_NR_CPUS, VMAP_ROOT_PFN } from '../../src/state/vmapSchema'
+import { registerVmapPurgeNotifier, vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { ioremap, iounmap } from '../../src/vmalloc/ioremap'
 import { readKernelMemory, writeKernelMemory } from '../../src/vmalloc/kernelBytes'
@@ -30,11 +31,9 @@ import {
   freeVmArea,
   getVmAreaNode,
   isVmAreaHugepages,
-  registerVmapPurgeNotifier,
   setVmallocCaller,
   setVmFlushResetPerms,
   type VmAreaOptions,
-  vfreeAtomic,
   vmAreaPages,
   vmAreas,
   vmallocDumpObj,

@@ -6,16 +6,11 @@ import { PAGE_SIZE, type Pfn, type VirtAddr } from '../../src/base/units'
 import { verifyVmalloc } from '../../src/debug/verifyVmalloc'
 import { formatVmallocInfo } from '../../src/proc/vmallocinfo'
 import { VM_PAGES } from '../../src/state/vmapSchema'
+import { runDeferredFrees, vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { kvfree } from '../../src/vmalloc/kvmalloc'
 import { findVmArea } from '../../src/vmalloc/vmArea'
-import {
-  freeVmArea,
-  runDeferredFrees,
-  vfreeAtomic,
-  vmAreaPages,
-  vmAreas,
-} from '../../src/vmalloc/vmAreas'
+import { freeVmArea, vmAreaPages, vmAreas } from '../../src/vmalloc/vmAreas'
 import { vmap } from '../../src/vmalloc/vmap'
 import { vread } from '../../src/vmalloc/vread'
 import { thrownBy } from '../buddy/machines'

@@ -9,18 +9,13 @@ import { setPageFaults } from '../../src/buddy/pageFaults'
 import { __GFP_NOFAIL, GFP_KERNEL } from '../../src/page/gfp'
 import { ARM64 } from '../../src/paging/arm64Format'
 import { shrinkAllCaches } from '../../src/slab/hotplug'
+import { purgeVmapAreas } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { ioremap, iounmap } from '../../src/vmalloc/ioremap'
 import { writeMemory } from '../../src/vmalloc/kernelMemory'
 import { kvfree, kvrealloc } from '../../src/vmalloc/kvmalloc'
 import { pcpuFreeVmAreas, pcpuGetVmAreas } from '../../src/vmalloc/pcpuAreas'
-import {
-  freeVmArea,
-  getVmAreaNode,
-  purgeVmapAreas,
-  vmAreas,
-  vmallocNrPages,
-} from '../../src/vmalloc/vmAreas'
+import { freeVmArea, getVmAreaNode, vmAreas, vmallocNrPages } from '../../src/vmalloc/vmAreas'
 import { vmap, vmapPfn } from '../../src/vmalloc/vmap'
 import { vmMapRam, vmUnmapAliases, vmUnmapRam } from '../../src/vmalloc/vmapRam'
 import { freePages, must } from '../slab/machines'

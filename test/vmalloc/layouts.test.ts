@@ -11,6 +11,7 @@ import { SV39, SV48 } from '../../src/paging/riscvFormat'
 import { I386, I386_PAE, X86_64, X86_64_PAT } from '../../src/paging/x86Format'
 import { PhysicalMemory } from '../../src/ram/physicalMemory'
 import { shrinkAllCaches } from '../../src/slab/hotplug'
+import { runDeferredFrees, vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { ioremap, iounmap } from '../../src/vmalloc/ioremap'
 import { readMemory, writeMemory } from '../../src/vmalloc/kernelMemory'
@@ -21,8 +22,6 @@ import {
   freeVmArea,
   getVmAreaNode,
   isVmAreaHugepages,
-  runDeferredFrees,
-  vfreeAtomic,
   vmAreaPages,
   vmAreas,
 } from '../../src/vmalloc/vmAreas'

@@ -16,6 +16,7 @@ import {
 import { PAGE_KERNEL_EXEC, PROT_EXEC } from '../../src/paging/format'
 import { X86_64_PAT } from '../../src/paging/x86Format'
 import type { SlabTrace } from '../../src/slab/context'
+import { purgeVmapAreas, vfreeAtomic, vmapLazyPages } from '../../src/vmalloc/drainWork'
 import { VM_MAP, VM_MAP_PUT_PAGES, VM_NO_GUARD } from '../../src/vmalloc/flags'
 import { type IoCache, ioremap, iounmap } from '../../src/vmalloc/ioremap'
 import { writeMemory } from '../../src/vmalloc/kernelMemory'
@@ -31,12 +32,9 @@ import {
   findVmAreaAt,
   freeVmArea,
   getVmAreaNode,
-  purgeVmapAreas,
-  vfreeAtomic,
   vmAreaPages,
   vmAreas,
   vmallocNrPages,
-  vmapLazyPages,
 } from '../../src/vmalloc/vmAreas'
 import { vmap, vmapPfn } from '../../src/vmalloc/vmap'
 import { vmMapRam, vmUnmapAliases, vmUnmapRam } from '../../src/vmalloc/vmapRam'

@@ -5,6 +5,14 @@ import { PAGE_SIZE, type Pfn, type VirtAddr } from '../../src/base/units'
 import { onCpu } from '../../src/buddy/running'
 import { __GFP_NOWARN, __GFP_ZERO, GFP_ATOMIC, GFP_KERNEL, GFP_NOWAIT } from '../../src/page/gfp'
 import { shrinkAllCaches } from '../../src/slab/hotplug'
+import {
+  holdDrainWork,
+  purgeVmapAreas,
+  runDeferredFrees,
+  runDrainWork,
+  vfreeAtomic,
+  vmapLazyPages,
+} from '../../src/vmalloc/drainWork'
 import { VM_FLUSH_RESET_PERMS, VM_IOREMAP, VM_MAP, VM_MAP_PUT_PAGES } from '../../src/vmalloc/flags'
 import { ioremap, iounmap } from '../../src/vmalloc/ioremap'
 import { readMemory, writeMemory } from '../../src/vmalloc/kernelMemory'
@@ -12,16 +20,10 @@ import { kvfree, kvmalloc, kvrealloc } from '../../src/vmalloc/kvmalloc'
 import {
   freeVmArea,
   getVmAreaNode,
-  holdDrainWork,
-  purgeVmapAreas,
-  runDeferredFrees,
-  runDrainWork,
   setVmallocCaller,
   setVmFlushResetPerms,
-  vfreeAtomic,
   vmAreas,
   vmallocNrPages,
-  vmapLazyPages,
 } from '../../src/vmalloc/vmAreas'
 import { vmap } from '../../src/vmalloc/vmap'
 import { vmMapRam, vmUnmapAliases, vmUnmapRam } from '../../src/vmalloc/vmapRam'

@@ -9,8 +9,9 @@ import { PageFault } from '../../src/paging/pageFault'
 import { X86_64 } from '../../src/paging/x86Format'
 import { VM_FLUSH_RESET_PERMS } from '../../src/vmalloc/flags'
 import { writeKernelMemory } from '../../src/vmalloc/kernelBytes'
+import { moduleAlloc } from '../../src/vmalloc/moduleAlloc'
 import { remapVmallocRange } from '../../src/vmalloc/remap'
-import { findVmAreaAt, moduleAlloc, vmAreaPages } from '../../src/vmalloc/vmAreas'
+import { findVmAreaAt, vmAreaPages } from '../../src/vmalloc/vmAreas'
 import { expectVmSound, va, vmMachine } from './machines'
 
 const USER = 0x10000

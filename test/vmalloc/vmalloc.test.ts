@@ -17,6 +17,16 @@ import {
 } from '../../src/page/gfp'
 import { shrinkAllCaches } from '../../src/slab/hotplug'
 import {
+  holdDrainWork,
+  purgeVmapAreas,
+  registerVmapPurgeNotifier,
+  runDeferredFrees,
+  runDrainWork,
+  unregisterVmapPurgeNotifier,
+  vfreeAtomic,
+  vmapLazyPages,
+} from '../../src/vmalloc/drainWork'
+import {
   VM_ALLOC,
   VM_ALLOW_HUGE_VMAP,
   VM_FLUSH_RESET_PERMS,
@@ -29,21 +39,13 @@ import {
   findVmAreaAt,
   freeVmArea,
   getVmAreaNode,
-  holdDrainWork,
   isVmAreaHugepages,
-  purgeVmapAreas,
-  registerVmapPurgeNotifier,
-  runDeferredFrees,
-  runDrainWork,
   setVmallocCaller,
   setVmFlushResetPerms,
-  unregisterVmapPurgeNotifier,
-  vfreeAtomic,
   vmAreaPages,
   vmAreas,
   vmallocDumpObj,
   vmallocNrPages,
-  vmapLazyPages,
 } from '../../src/vmalloc/vmAreas'
 import type { Vmalloc } from '../../src/vmalloc/vmalloc'
 import { thrownBy } from '../buddy/machines'
