@@ -111,10 +111,11 @@ export function objectPeerKinds(
       create: (live) => new ThingMalloc(ramFor(live)),
     },
   ]
-  return kmem === null ? peers : [kmemKind(kmem, own), ...peers]
+  return kmem === null ? peers : [kmemObjects(kmem, own), ...peers]
 }
 
-function kmemKind(kmem: Kmem, own: boolean): PeerKind {
+/** The objects of kmem: of any size, or with `own` of one cache. */
+export function kmemObjects(kmem: Kmem, own: boolean): PeerKind {
   return {
     name: 'kmem',
     copy: own ? 'cache kmem' : 'kmalloc kmem',

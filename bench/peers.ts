@@ -123,15 +123,11 @@ export function peerKinds(kmem: Kmem | null, newTlsf: () => TlsfExports): readon
     limit: 'each free walks every live block',
     create: (pages) => new ThingMalloc(roomFor(pages) * (PAGE_SIZE + 16)),
   }
-  return kmem === null ? [floor, tlsf, thing] : [kmemKind(kmem), floor, tlsf, thing]
+  return kmem === null ? [floor, tlsf, thing] : [kmemPages(kmem), floor, tlsf, thing]
 }
 
-/** Half as many pages again, and 64 MiB for watermarks and reserves. */
-function roomFor(pages: number): number {
-  return pages + (pages >> 1) + 16384
-}
-
-function kmemKind(kmem: Kmem): PeerKind {
+/** The page allocator of kmem. */
+export function kmemPages(kmem: Kmem): PeerKind {
   return {
     name: 'kmem',
     copy: 'pages kmem',
@@ -143,4 +139,9 @@ function kmemKind(kmem: Kmem): PeerKind {
       return new KmemPages(new kmem.BuddyAllocator({ ram }), kmem.GFP_KERNEL)
     },
   }
+}
+
+/** Half as many pages again, and 64 MiB for watermarks and reserves. */
+function roomFor(pages: number): number {
+  return pages + (pages >> 1) + 16384
 }

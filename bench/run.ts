@@ -2,7 +2,7 @@
  * Compares kmem with its peers and prints the tables, also to `bench/out/latest.md`.
  *
  * `npm run bench`, or `npm run bench -- --quick` for a tenth of the time and figures to match; `-- --objects` or
- * `-- --pages` or `-- --virtual` for that part alone.
+ * `-- --pages`, `-- --virtual` or `-- --native` for that part alone.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -10,6 +10,7 @@ import { cpus } from 'node:os'
 import { type Kmem, loadKmem } from './kmem'
 import { type Case, type Figures, FULL, figuresOf, QUICK, warmCopies } from './measure'
 import { idleState, measureMemory } from './memory'
+import { measureNative, nativeName } from './native'
 import { cacheCases, kmallocCases } from './objectCases'
 import { objectPeerKinds } from './objectPeers'
 import { growthCases, pageCases } from './pageCases'
@@ -28,12 +29,13 @@ const kmem = await loadKmem()
 if (kmem === null) console.error('dist/ is missing: kmem is left out (npm run build)')
 const newTlsf = await compileTlsf()
 const sections = [`# Benchmarks\n\n${machine()}`]
-const parts = ['--pages', '--objects', '--virtual']
+const parts = ['--pages', '--objects', '--virtual', '--native']
 const chosen = parts.filter((part) => process.argv.includes(part))
 const wanted = (part: string): boolean => chosen.length === 0 || chosen.includes(part)
 if (wanted('--pages')) sections.push(...(await pageSections()))
 if (wanted('--objects')) sections.push(...(await objectSections()))
 if (wanted('--virtual') && kmem !== null) sections.push(...(await virtualSections(kmem)))
+if (wanted('--native') && kmem !== null) sections.push(...(await nativeSections(kmem)))
 const text = `${sections.join('\n\n')}\n`
 const out = new URL('./out/', import.meta.url)
 mkdirSync(out, { recursive: true })
@@ -124,6 +126,25 @@ async function virtualSections(kmem: Kmem): Promise<readonly string[]> {
     `## Virtual memory: ns for one\n\n${virtualTable('a tree of objects', areas)}`,
     `## Page tables: ns for one\n\n${virtualTable(null, tables)}`,
     `## Loads and stores: ns for one\n\n${virtualTable('DataView', access)}`,
+  ]
+}
+
+async function nativeSections(kmem: Kmem): Promise<readonly string[]> {
+  const rows = await measureNative(kmem, effort)
+  if (rows === null) {
+    console.error('no C compiler: malloc is left out')
+    return []
+  }
+  const body = rows.map(({ name, kmem: mine, native, most }) => [
+    name,
+    show(mine),
+    show(native),
+    ratio(mine, native),
+    aim(most),
+  ])
+  const header = ['workload', 'kmem', 'malloc', 'kmem / malloc', 'aim']
+  return [
+    `## Beside malloc, ${nativeName()}: ns per pair of alloc and free\n\n${table(header, body)}`,
   ]
 }
 

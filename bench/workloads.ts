@@ -12,11 +12,8 @@ import { type Draw, permutation, uniform, Xorshift32 } from './random'
 const CHOICES = 1 << 18
 const SEED = 0x6b6d656d
 
-/** A heap with `live` blocks in use, and what will be done to them. */
-export interface Population {
-  readonly peer: Peer
-  /** Live blocks by slot. */
-  readonly blocks: Int32Array
+/** What will be done to a heap, drawn beforehand. */
+export interface Choices {
   /** What each live block was asked for: an order, or bytes. */
   readonly requests: Int32Array
   /** Slots to replace, in turn. */
@@ -25,8 +22,26 @@ export interface Population {
   readonly nextRequests: Int32Array
   /** All slots once, in random order. */
   readonly shuffled: Int32Array
+}
+
+/** A heap with `live` blocks in use, and what will be done to them. */
+export interface Population extends Choices {
+  readonly peer: Peer
+  /** Live blocks by slot. */
+  readonly blocks: Int32Array
   /** Where `slots` goes on. */
   cursor: number
+}
+
+/** The choices for `live` blocks: always the same ones. */
+export function choose(live: number, draw: Draw): Choices {
+  const random = new Xorshift32(SEED)
+  return {
+    requests: draw(random, live),
+    slots: uniform(0, live)(random, CHOICES),
+    nextRequests: draw(random, CHOICES),
+    shuffled: permutation(random, live),
+  }
 }
 
 /**
@@ -34,14 +49,10 @@ export interface Population {
  * neighbours in time.
  */
 export function populate(peer: Peer, live: number, draw: Draw): Population {
-  const random = new Xorshift32(SEED)
   const population: Population = {
+    ...choose(live, draw),
     peer,
     blocks: new Int32Array(live),
-    requests: draw(random, live),
-    slots: uniform(0, live)(random, CHOICES),
-    nextRequests: draw(random, CHOICES),
-    shuffled: permutation(random, live),
     cursor: 0,
   }
   fill(population, live)
