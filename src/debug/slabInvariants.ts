@@ -31,7 +31,7 @@ export const SLAB_INVARIANTS = {
   'PARTIAL-2': 'A node’s count of partial slabs is the length of its list.',
   'PARTIAL-3': 'A CPU’s slab and its partial slabs are frozen, and each is held once.',
   'PARTIAL-4':
-    'A slab on a CPU’s partial list has an object free, and counts the slabs from it to the end.',
+    'A slab on a CPU’s partial list has an object free; the CPU counts the slabs on its list.',
   'SLAB-1':
     'A slab’s free list and the objects in use are all of its objects, each once (a CPU’s own free ' +
     'list included).',

@@ -2,7 +2,7 @@
 
 import { PAGE_SIZE } from '../base/units'
 import { OUTSIDE, readFreePointer } from '../slab/freePointer'
-import { slabOrderOf } from '../slab/slabs'
+import { isDebugCache, slabNode, slabOrderOf } from '../slab/slabs'
 import {
   CACHE_GRANULE,
   CACHE_MIN_OBJECTS,
@@ -20,11 +20,14 @@ import {
   SLAB_FLAGS,
   SLAB_FREE,
   SLAB_FROZEN,
+  SLAB_GRANULE_SHIFT,
   SLAB_INUSE,
   SLAB_LAST,
   SLAB_LIVE,
+  SLAB_NODE_BITS,
   SLAB_NODE_SHIFT,
   SLAB_OBJECTS,
+  SLAB_OF_DEBUG,
   SLAB_ORDER_MASK,
   SLAB_ORDER_SHIFT,
   SLAB_PFMEMALLOC,
@@ -36,9 +39,13 @@ import { slabText } from './slabInvariants'
 import type { Survey } from './slabSurvey'
 
 const TWO_32 = 4294967296
-/** The bits of a slab's flags below the node that mean something. */
-const FLAG_BITS =
-  SLAB_FROZEN | SLAB_PFMEMALLOC | SLAB_QUARANTINED | (SLAB_ORDER_MASK << SLAB_ORDER_SHIFT)
+/** The bits of a slab's flags that change while it lives, or are checked elsewhere. */
+const OTHER_BITS =
+  SLAB_FROZEN |
+  SLAB_PFMEMALLOC |
+  SLAB_QUARANTINED |
+  (SLAB_ORDER_MASK << SLAB_ORDER_SHIFT) |
+  (SLAB_NODE_BITS << SLAB_NODE_SHIFT)
 
 /** Checks each slab of a cache whose geometry is in order. */
 export function checkSlabs(s: Survey): void {
@@ -59,14 +66,17 @@ function checkRecord(s: Survey, cache: number, slab: number): boolean {
   const large = order === words[cache + CACHE_ORDER] && objects === words[cache + CACHE_OBJECTS]
   const small =
     order === words[cache + CACHE_MIN_ORDER] && objects === words[cache + CACHE_MIN_OBJECTS]
-  const flags = words[slab + SLAB_FLAGS]! & ((1 << SLAB_NODE_SHIFT) - 1)
-  const node = words[slab + SLAB_FLAGS]! >>> SLAB_NODE_SHIFT
+  const flags = words[slab + SLAB_FLAGS]!
+  const node = slabNode(words, slab)
+  const ofCache =
+    (isDebugCache(words, cache) ? SLAB_OF_DEBUG : 0) |
+    (words[cache + CACHE_GRANULE]! << SLAB_GRANULE_SHIFT)
   const address = pfn * PAGE_SIZE + c.directMap
   const last = (objects - 1) * words[cache + CACHE_SIZE]! + words[cache + CACHE_PAD]!
   const right =
     s.isRecord(slab, 1 << words[cache + CACHE_RECORD_SHIFT]!) &&
     (large || small) &&
-    (flags & ~FLAG_BITS) === 0 &&
+    (flags & ~OTHER_BITS) === ofCache &&
     node < c.source.nrNodes &&
     words[slab + SLAB_RAM] === ramIndex(s, pfn * PAGE_SIZE) + (words[cache + CACHE_OFFSET]! >> 2) &&
     words[slab + SLAB_BASE_LO] === ((address % TWO_32) | 0) &&

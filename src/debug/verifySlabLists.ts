@@ -8,10 +8,10 @@ import {
   CACHE_RCU_SLABS,
   SLAB_CACHE,
   SLAB_CPU_FREE,
+  SLAB_CPU_NR_PARTIAL,
   SLAB_CPU_PARTIAL,
   SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
-  SLAB_CPU_WORDS,
   SLAB_FLAGS,
   SLAB_FREE,
   SLAB_FROZEN,
@@ -21,7 +21,6 @@ import {
   SLAB_NODE_NR_PARTIAL,
   SLAB_NODE_PARTIAL,
   SLAB_OBJECTS,
-  SLAB_PREV,
   SLAB_QUARANTINED,
   SLAB_RCU_HEAD,
   SLAB_RCU_TAIL,
@@ -79,7 +78,7 @@ function checkCpu(s: Survey, cache: number, cpu: number): void {
   if (isDebugCache(words, cache) && (slab | first) !== 0) {
     v.report('SLAB-6', `CPU ${cpu} holds slabs of ${nodeText(words, cache, 0)}, a debug cache`)
   }
-  if ((slab === 0 && free !== 0) || words[record + SLAB_CPU_WORDS - 1] !== 0) {
+  if (slab === 0 && free !== 0) {
     v.report('PARTIAL-3', `${text} is ${slab}, its free objects ${free}`)
   }
   if (slab !== 0 && hold(s, cache, slab, text)) {
@@ -92,14 +91,17 @@ function checkCpu(s: Survey, cache: number, cpu: number): void {
     if (!hold(s, cache, at, `on CPU ${cpu}’s partial list`)) return
     held.push(at)
   }
-  held.forEach((at, i) => {
+  for (const at of held) {
     const name = slabText(words, at)
     if (!isFrozen(s, at)) v.report('PARTIAL-3', `${name}, on CPU ${cpu}’s list, is not frozen`)
-    const left = held.length - i
-    if (words[at + SLAB_PREV] === left && words[at + SLAB_FREE] !== 0) return
-    const counts = `counts ${words[at + SLAB_PREV]} slabs of ${left}`
-    v.report('PARTIAL-4', `${name} ${counts}, first free ${words[at + SLAB_FREE]}`)
-  })
+    if (words[at + SLAB_FREE] === 0) {
+      v.report('PARTIAL-4', `${name}, on CPU ${cpu}’s list, has no object free`)
+    }
+  }
+  const counted = words[record + SLAB_CPU_NR_PARTIAL]
+  if (counted !== held.length) {
+    v.report('PARTIAL-4', `CPU ${cpu} counts ${counted} partial slabs, lists ${held.length}`)
+  }
 }
 
 /** Enters the holder of a slab, which has to be one of the cache. */

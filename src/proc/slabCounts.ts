@@ -10,6 +10,7 @@
 import { cacheNode, slabNode } from '../slab/slabs'
 import {
   CACHE_CPUS,
+  SLAB_CPU_NR_PARTIAL,
   SLAB_CPU_PARTIAL,
   SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
@@ -22,7 +23,6 @@ import {
   SLAB_NR_CPUS,
   SLAB_NR_NODES,
   SLAB_OBJECTS,
-  SLAB_PREV,
 } from '../state/slabSchema'
 
 /** What a cache has: on one node, or on all. */
@@ -79,8 +79,9 @@ export function cacheCounts(words: Int32Array, cache: number): SlabCounts {
 
 /** Slabs on the partial list of each CPU. */
 export function cpuPartialSlabs(words: Int32Array, cache: number): number[] {
-  return Array.from({ length: words[SLAB_NR_CPUS]! }, (_, cpu) =>
-    chainLength(words, cpuRecord(words, cache, cpu)),
+  return Array.from(
+    { length: words[SLAB_NR_CPUS]! },
+    (_, cpu) => words[cpuRecord(words, cache, cpu) + SLAB_CPU_NR_PARTIAL]!,
   )
 }
 
@@ -96,7 +97,7 @@ export function cpuSlabsByNode(words: Int32Array, cache: number): number[] {
     if (slab === 0) continue
     nodes[slabNode(words, slab)]! += 1
     const head = words[record + SLAB_CPU_PARTIAL]!
-    if (head !== 0) nodes[slabNode(words, head)]! += chainLength(words, record)
+    if (head !== 0) nodes[slabNode(words, head)]! += words[record + SLAB_CPU_NR_PARTIAL]!
   }
   return nodes
 }
@@ -113,10 +114,4 @@ export function paddedName(name: string, width: number): string {
 
 function cpuRecord(words: Int32Array, cache: number, cpu: number): number {
   return words[cache + CACHE_CPUS]! + (cpu << SLAB_CPU_SHIFT)
-}
-
-/** The first slab of a CPU's partial list knows how many there are. */
-function chainLength(words: Int32Array, cpu: number): number {
-  const head = words[cpu + SLAB_CPU_PARTIAL]!
-  return head === 0 ? 0 : words[head + SLAB_PREV]!
 }

@@ -25,6 +25,7 @@ import {
   CACHE_REFCOUNT,
   CACHE_SIZE,
   SLAB_CPU_FREE,
+  SLAB_CPU_NR_PARTIAL,
   SLAB_CPU_PARTIAL,
   SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
@@ -41,7 +42,6 @@ import {
   SLAB_NR_NODES,
   SLAB_OBJECTS,
   SLAB_PFN,
-  SLAB_PREV,
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
 import type { SlabContext } from './context'
@@ -230,11 +230,11 @@ export function loadCache(cache: SlabCache, state: CacheState): void {
     words[cpu + SLAB_CPU_SLAB] = slab
     words[cpu + SLAB_CPU_FREE] = loadChain(c, record, slab, state.cpu.freelist)
   }
-  for (const [i, held] of [...state.cpu.partial].reverse().entries()) {
+  for (const held of [...state.cpu.partial].reverse()) {
     const slab = loadSlab(c, record, held)
     words[slab + SLAB_NEXT] = words[cpu + SLAB_CPU_PARTIAL]!
-    words[slab + SLAB_PREV] = i + 1
     words[cpu + SLAB_CPU_PARTIAL] = slab
+    words[cpu + SLAB_CPU_NR_PARTIAL]! += 1
   }
 }
 

@@ -24,6 +24,7 @@ import {
   CACHE_STATE,
   SLAB_CACHE,
   SLAB_CPU_FREE,
+  SLAB_CPU_NR_PARTIAL,
   SLAB_CPU_PARTIAL,
   SLAB_CPU_SLAB,
   SLAB_FLAGS,
@@ -125,6 +126,7 @@ function findSlab(c: SlabContext, cache: number, gfp: number, node: number): num
     const partial = words[cpu + SLAB_CPU_PARTIAL]!
     if (partial === 0) break
     words[cpu + SLAB_CPU_PARTIAL] = words[partial + SLAB_NEXT]!
+    words[cpu + SLAB_CPU_NR_PARTIAL]! -= 1
     words[cpu + SLAB_CPU_SLAB] = partial
     words[cpu + SLAB_CPU_FREE] = 0
   }
@@ -149,7 +151,7 @@ function findSlab(c: SlabContext, cache: number, gfp: number, node: number): num
  * Moves a slab's own free objects to the CPU, to which they count as in use from then on. With none the CPU leaves
  * the slab: it is full, and on no list. Returns whether there were any.
  */
-export function takeOwnList(words: Int32Array, cpu: number, slab: number): boolean {
+function takeOwnList(words: Int32Array, cpu: number, slab: number): boolean {
   const own = words[slab + SLAB_FREE]!
   if (own === 0) {
     words[slab + SLAB_FLAGS]! &= ~SLAB_FROZEN

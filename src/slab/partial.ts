@@ -19,6 +19,7 @@ import {
   CACHE_DEFRAG_RATIO,
   CACHE_MIN_PARTIAL,
   SLAB_CPU_FREE,
+  SLAB_CPU_NR_PARTIAL,
   SLAB_CPU_PARTIAL,
   SLAB_CPU_SHIFT,
   SLAB_CPU_SLAB,
@@ -34,7 +35,6 @@ import {
   SLAB_NR_CPUS,
   SLAB_OBJECTS,
   SLAB_PFMEMALLOC,
-  SLAB_PREV,
   SLAB_QUARANTINED,
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
@@ -79,26 +79,29 @@ export function putCpuPartial(c: SlabContext, cache: number, slab: number, drain
   const words = c.words
   const cpu = cpuOf(c, cache)
   const head = words[cpu + SLAB_CPU_PARTIAL]!
-  const slabs = head === 0 ? 0 : words[head + SLAB_PREV]!
+  const slabs = words[cpu + SLAB_CPU_NR_PARTIAL]!
   const full = drain && head !== 0 && slabs >= words[cache + CACHE_CPU_PARTIAL_SLABS]!
   words[slab + SLAB_NEXT] = full ? 0 : head
-  words[slab + SLAB_PREV] = full ? 1 : slabs + 1
   words[cpu + SLAB_CPU_PARTIAL] = slab
+  words[cpu + SLAB_CPU_NR_PARTIAL] = full ? 1 : slabs + 1
   if (full) unfreeze(c, cache, head)
 }
 
 /** Moves a chain of partial slabs from a CPU to their nodes; empty ones go back where there are enough. */
-function unfreeze(c: SlabContext, cache: number, first: number): void {
+export function unfreeze(c: SlabContext, cache: number, first: number): void {
   const words = c.words
   let discards = 0
   for (let slab = first; slab !== 0; ) {
     const next = words[slab + SLAB_NEXT]!
+    const node = cacheNode(words, cache, slabNode(words, slab))
     words[slab + SLAB_FLAGS]! &= ~SLAB_FROZEN
-    if (words[slab + SLAB_INUSE] === 0 && hasEnoughPartial(words, cache, slab)) {
+    const partial = words[node + SLAB_NODE_NR_PARTIAL]!
+    if (words[slab + SLAB_INUSE] === 0 && partial >= words[cache + CACHE_MIN_PARTIAL]!) {
       words[slab + SLAB_NEXT] = discards
       discards = slab
     } else {
-      addPartial(words, cache, slab, false)
+      words[node + SLAB_NODE_NR_PARTIAL] = partial + 1
+      listAddTail(words, node + SLAB_NODE_PARTIAL, slab)
     }
     slab = next
   }
@@ -146,6 +149,7 @@ export function flushCache(c: SlabContext, cache: number): void {
     if (words[cpu + SLAB_CPU_SLAB] !== 0) deactivate(c, cache, cpu)
     const partial = words[cpu + SLAB_CPU_PARTIAL]!
     words[cpu + SLAB_CPU_PARTIAL] = 0
+    words[cpu + SLAB_CPU_NR_PARTIAL] = 0
     unfreeze(c, cache, partial)
   }
 }
@@ -215,29 +219,35 @@ export function takeNear(
   return taken !== 0 || node >= 0 ? taken : takeFromOthers(c, cache, gfp, take)
 }
 
-function takeFromNode(c: SlabContext, cache: number, id: number, gfp: number): number {
+/** Takes partial slabs of one node, as {@link takePartial} does. */
+export function takeFromNode(c: SlabContext, cache: number, id: number, gfp: number): number {
   const words = c.words
   const node = cacheNode(words, cache, id)
   if (words[node + SLAB_NODE_USED] === 0 || words[node + SLAB_NODE_NR_PARTIAL] === 0) return 0
   const head = node + SLAB_NODE_PARTIAL
+  const cpu = cpuOf(c, cache)
   const enough = words[cache + CACHE_CPU_PARTIAL_SLABS]! >> 1
+  let chain = words[cpu + SLAB_CPU_PARTIAL]!
   let taken = 0
   let more = 0
-  for (let slab = words[head]!; slab !== head; ) {
+  for (let slab = words[head]!; slab !== head && more <= enough; ) {
     const next = words[slab + SLAB_NEXT]!
     if (mayUseSlab(c, slab, gfp)) {
-      removePartial(words, cache, slab)
+      listRemove(words, slab)
       words[slab + SLAB_FLAGS]! |= SLAB_FROZEN
       if (taken === 0) {
         taken = slab
       } else {
-        putCpuPartial(c, cache, slab, false)
+        words[slab + SLAB_NEXT] = chain
+        chain = slab
         more += 1
       }
-      if (more > enough) break
     }
     slab = next
   }
+  if (taken !== 0) words[node + SLAB_NODE_NR_PARTIAL]! -= more + 1
+  words[cpu + SLAB_CPU_PARTIAL] = chain
+  words[cpu + SLAB_CPU_NR_PARTIAL]! += more
   return taken
 }
 

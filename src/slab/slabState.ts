@@ -28,7 +28,7 @@ import {
 /** What SLAB_MAGIC holds: `slub` in ASCII, little endian. */
 export const MAGIC = 0x62756c73
 /** What SLAB_VERSION holds. Changes whenever the schema does. */
-export const VERSION = 1
+export const VERSION = 2
 /** log2 of the words of the smallest record. */
 const SMALLEST_SHIFT = 4
 /** Words of memory in a page. */

@@ -25,6 +25,7 @@ import {
 import {
   CACHE_ALLOC_FLAGS,
   CACHE_FLAGS,
+  CACHE_GRANULE,
   CACHE_HAS_CTOR,
   CACHE_ID,
   CACHE_MIN_OBJECTS,
@@ -44,12 +45,15 @@ import {
   SLAB_FLAGS,
   SLAB_FRAMES,
   SLAB_FREE,
+  SLAB_GRANULE_SHIFT,
   SLAB_NEXT,
+  SLAB_NODE_BITS,
   SLAB_NODE_NR_SLABS,
   SLAB_NODE_SHIFT,
   SLAB_NODE_TOTAL_OBJECTS,
   SLAB_NODE_WORDS,
   SLAB_OBJECTS,
+  SLAB_OF_DEBUG,
   SLAB_ORDER_MASK,
   SLAB_ORDER_SHIFT,
   SLAB_PFMEMALLOC,
@@ -68,7 +72,7 @@ const TWO_32 = 4294967296
 
 /** Node of a slab's memory. */
 export function slabNode(words: Int32Array, slab: number): number {
-  return words[slab + SLAB_FLAGS]! >>> SLAB_NODE_SHIFT
+  return (words[slab + SLAB_FLAGS]! >>> SLAB_NODE_SHIFT) & SLAB_NODE_BITS
 }
 
 /** Order of a slab's block. */
@@ -165,7 +169,12 @@ export function fillRecord(
   const words = c.words
   const address = pfn * PAGE_SIZE + c.directMap
   const size = words[cache + CACHE_SIZE]!
-  const reserve = c.source.isReserve(pfn) ? SLAB_PFMEMALLOC : 0
+  const flags =
+    (c.source.isReserve(pfn) ? SLAB_PFMEMALLOC : 0) |
+    (isDebugCache(words, cache) ? SLAB_OF_DEBUG : 0) |
+    (order << SLAB_ORDER_SHIFT) |
+    (c.source.nodeOf(pfn) << SLAB_NODE_SHIFT) |
+    (words[cache + CACHE_GRANULE]! << SLAB_GRANULE_SHIFT)
   // The columns from SLAB_CACHE on, in the order of the schema.
   const columns = [
     cache,
@@ -173,7 +182,7 @@ export function fillRecord(
     0,
     0,
     objects,
-    reserve | (order << SLAB_ORDER_SHIFT) | (c.source.nodeOf(pfn) << SLAB_NODE_SHIFT),
+    flags,
     c.ram.wordIndex(pfn * PAGE_SIZE) + (words[cache + CACHE_OFFSET]! >> 2),
     (address % TWO_32) | 0,
     Math.floor(address / TWO_32) | c.layout.signHigh,

@@ -16,6 +16,12 @@
  *   f  whoever has frozen the slab, else the node's list lock
  */
 
+/**
+ * Takes the sign off an offset that was read: V8 then adds to it, and looks it up, without tests for overflow and
+ * sign (measured).
+ */
+export const OFFSET_MASK = 0x7fffffff
+
 // ---- Header ----
 
 /** Marks the buffer as ours: the letters `slub`. */
@@ -78,7 +84,7 @@ export const SLAB_FRAMES = SLAB_HEADER_WORDS
 
 /** Next record: of a node's list, of a CPU's partial list, of the queue. link (f) */
 export const SLAB_NEXT = 0
-/** Previous record of a node's list; on a CPU's partial list the slabs from here to its end. link, count (f) */
+/** Previous record of a node's list; means nothing on a CPU's partial list. link (f) */
 export const SLAB_PREV = SLAB_NEXT + 1
 /** Offset of the cache. (b) */
 export const SLAB_CACHE = SLAB_PREV + 1
@@ -96,10 +102,10 @@ export const SLAB_OBJECTS = SLAB_INUSE + 1
 /**
  * What a slab is and where:
  *
- *     21..16   11..8   2             1            0
- *     node     order   quarantined   pfmemalloc   frozen
+ *     28..24    21..16   11..8   3       2             1            0
+ *     granule   node     order   debug   quarantined   pfmemalloc   frozen
  *
- * Example: 0x10301 is a frozen slab of order 3 on node 1. bits (f)
+ * Example: 0x6010301 is a frozen slab of order 3 on node 1, whose places are 2^6 bytes apart. bits (f)
  */
 export const SLAB_FLAGS = SLAB_OBJECTS + 1
 /** Place in RAM's array of 32-bit words of the free pointer that an object at the slab's start would have. (b) */
@@ -124,12 +130,18 @@ export const SLAB_FROZEN = 0x1
 export const SLAB_PFMEMALLOC = 0x2
 /** Slab flag: found corrupted. Some of its free objects are lost; a debug cache never uses it again. */
 export const SLAB_QUARANTINED = 0x4
+/** Slab flag: one of a debug cache. */
+export const SLAB_OF_DEBUG = 0x8
 /** Place of the order in a slab's flags. */
 export const SLAB_ORDER_SHIFT = 8
 /** The order's bits, once shifted. */
 export const SLAB_ORDER_MASK = 0xf
 /** Place of the node. */
 export const SLAB_NODE_SHIFT = 16
+/** The node's bits, once shifted. */
+export const SLAB_NODE_BITS = 0x3f
+/** Place of log2 of the granule: that of the cache, so that a free need not ask it (measured). */
+export const SLAB_GRANULE_SHIFT = 24
 
 // ---- Cache record ----
 
@@ -223,6 +235,8 @@ export const SLAB_CPU_FREE = 0
 export const SLAB_CPU_SLAB = SLAB_CPU_FREE + 1
 /** Offset of the first slab of the CPU's partial list, linked by NEXT; 0 for none. (c) */
 export const SLAB_CPU_PARTIAL = SLAB_CPU_SLAB + 1
+/** Slabs on that list. count (c) */
+export const SLAB_CPU_NR_PARTIAL = SLAB_CPU_PARTIAL + 1
 /** Words in such a record. */
 export const SLAB_CPU_WORDS = 4
 /** log2 of {@link SLAB_CPU_WORDS}. */

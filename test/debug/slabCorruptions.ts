@@ -370,7 +370,7 @@ const LISTS: readonly Corruption[] = [
       m.slabs.words[word(m, m.empty + schema.CACHE_CPUS) + schema.SLAB_CPU_FREE] = 1
     },
   ],
-  ['PARTIAL-4', 'a slab too many on a CPU’s list', set(cpuPartial, schema.SLAB_PREV, add(1))],
+  ['PARTIAL-4', 'a partial slab too many on a CPU', set(cpu, schema.SLAB_CPU_NR_PARTIAL, add(1))],
   ['SLAB-5', 'a frozen slab that nobody holds', set(fullSlab, schema.SLAB_FLAGS, flip(1))],
   ['SLAB-5', 'partial slabs that a CPU lost', set(cpu, schema.SLAB_CPU_PARTIAL, 0)],
   [
@@ -485,7 +485,9 @@ const SLABS: readonly Corruption[] = [
   ['SLAB-3', 'another place in RAM', set(cpuSlab, schema.SLAB_RAM, add(1))],
   ['SLAB-3', 'another address', set(cpuSlab, schema.SLAB_BASE_LO, add(4096))],
   ['SLAB-3', 'an address that is too high', set(cpuSlab, schema.SLAB_BASE_HI, 1)],
-  ['SLAB-3', 'an unknown flag', set(cpuSlab, schema.SLAB_FLAGS, flip(0x8))],
+  ['SLAB-3', 'an unknown flag', set(cpuSlab, schema.SLAB_FLAGS, flip(0x10))],
+  ['SLAB-3', 'the mark of a debug cache', set(cpuSlab, schema.SLAB_FLAGS, flip(0x8))],
+  ['SLAB-3', 'another granule', set(cpuSlab, schema.SLAB_FLAGS, flip(0x1000000))],
   ['SLAB-3', 'a node that does not exist', set(cpuSlab, schema.SLAB_FLAGS, flip(0x40000))],
   ['SLAB-4', 'an object too many in use', set(nodePartial, schema.SLAB_INUSE, add(1))],
   ['SLAB-4', 'objects of the CPU that count as free', set(cpuSlab, schema.SLAB_INUSE, add(-1))],

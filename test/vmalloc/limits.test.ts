@@ -20,6 +20,7 @@ import {
   VMAP_RECORD_WORDS,
   VMAP_WORDS_USED,
 } from '../../src/state/vmapSchema'
+import { runDeferredFrees, vfreeAtomic } from '../../src/vmalloc/drainWork'
 import { VM_USERMAP } from '../../src/vmalloc/flags'
 import { highmemZones } from '../../src/vmalloc/kmap'
 import { pcpuFreeVmAreas, pcpuGetVmAreas } from '../../src/vmalloc/pcpuAreas'
@@ -28,9 +29,7 @@ import { findVmArea } from '../../src/vmalloc/vmArea'
 import {
   getVmAreaNode,
   isVmAreaHugepages,
-  runDeferredFrees,
   setVmFlushResetPerms,
-  vfreeAtomic,
   vmAreaPages,
   vmallocDumpObj,
 } from '../../src/vmalloc/vmAreas'
