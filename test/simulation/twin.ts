@@ -120,7 +120,9 @@ function copyOf({ machine, spec }: Simulation, draw: number): Booted {
     restored.machine.restore(file)
     return restored
   }
-  const words = spec.cmdline.split(' ').filter((word) => /^(slub_debug|page_owner)=/.test(word))
+  const words = spec.cmdline
+    .split(' ')
+    .filter((word) => /^(slub_debug|page_owner|kernelcore|movablecore)=/.test(word))
   return booted((reclaimer) => {
     const { layout, format, zones, hardening, pressure } = machineOptions(spec, reclaimer)
     const hooks = given({ layout, format, zones, hardening, pressure })
