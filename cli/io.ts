@@ -19,6 +19,9 @@ export const EXIT_DIFFERENT = 1
 /** The arguments are wrong, or a file cannot be read. */
 export const EXIT_USAGE = 2
 
+/** Cells of the bar that {@link Io.progress} draws. */
+const BAR_CELLS = 30
+
 /** Wrong arguments: the message and how to get help are printed. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
@@ -46,5 +49,3 @@ export function processIo(): Io {
 export function number(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
-
-const BAR_CELLS = 30

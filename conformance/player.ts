@@ -1,8 +1,11 @@
-/** Plays the content of a recording with the player that it is for. It opens no file: it runs wherever the library does. */
+/**
+ * Plays the content of a recording with the player that it is for. It opens no file: it runs wherever the library does.
+ */
 
 import { isBootRecording, playBoot } from './bootPlayer'
-import { playCalls, type Row } from './callPlayer'
+import { playCalls } from './callPlayer'
 import { isObject, type Outcome, skippedOutcome } from './outcome'
+import type { Row } from './row'
 import { isTraceStates, playTrace, type TraceStates } from './tracePlayer'
 
 /**

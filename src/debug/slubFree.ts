@@ -74,37 +74,7 @@ export function freeChecked(
   else writeRawPointer(c, cache, slab, tail, words[slab + SLAB_RAW]!, words[slab + SLAB_RAW + 1]!)
   words[slab + SLAB_FREE] = offsets[0]! + 1
   words[slab + SLAB_INUSE]! -= offsets.length
-  if (misplaced && r.throwing) placeSlab(c, cache, slab, OUTSIDE)
-  else placeSlab(c, cache, slab, prior)
-}
-
-/**
- * Puts a slab that has more free objects than before where it belongs; it was full when `prior` is
- * 0.
- */
-function placeSlab(c: SlabContext, cache: number, slab: number, prior: number): void {
-  const words = c.words
-  const drop = words[slab + SLAB_INUSE] === 0 && hasEnoughPartial(words, cache, slab)
-  if (prior === 0) {
-    if (hasFlags(words, cache, SLAB_STORE_USER)) listRemove(words, slab)
-    if (!drop) addPartial(words, cache, slab, false)
-  } else if (drop) {
-    removePartial(words, cache, slab)
-  }
-  if (drop) discardSlab(c, cache, slab)
-}
-
-/**
- * Whether a slab without free objects is on the partial list all the same: its free list was cut
- * off by a double free, or by a repair. A kernel takes it for a full one, and with tracks counts it
- * twice from then on.
- */
-function isListed(words: Int32Array, cache: number, slab: number): boolean {
-  const head = cacheNode(words, cache, slabNode(words, slab)) + SLAB_NODE_PARTIAL
-  for (let at = words[head]!; at !== head; at = words[at + SLAB_NEXT]!) {
-    if (at === slab) return true
-  }
-  return false
+  placeSlab(c, cache, slab, prior === 0 && !(misplaced && r.throwing))
 }
 
 /**
@@ -125,6 +95,32 @@ export function checkFree(
   if (checks && r.throwing) tryChain(c, r, cache, slab, offsets)
   if (checks && !r.throwing) return
   for (const offset of offsets) checkLive(c, slab, objectAddress(c, slab, offset))
+}
+
+/** Puts a slab that has more free objects than before where it belongs. */
+function placeSlab(c: SlabContext, cache: number, slab: number, wasFull: boolean): void {
+  const words = c.words
+  const drop = words[slab + SLAB_INUSE] === 0 && hasEnoughPartial(words, cache, slab)
+  if (wasFull) {
+    if (hasFlags(words, cache, SLAB_STORE_USER)) listRemove(words, slab)
+    if (!drop) addPartial(words, cache, slab, false)
+  } else if (drop) {
+    removePartial(words, cache, slab)
+  }
+  if (drop) discardSlab(c, cache, slab)
+}
+
+/**
+ * Whether a slab without free objects is on the partial list all the same: its free list was cut
+ * off by a double free, or by a repair. A kernel takes it for a full one, and with tracks counts it
+ * twice from then on.
+ */
+function isListed(words: Int32Array, cache: number, slab: number): boolean {
+  const head = cacheNode(words, cache, slabNode(words, slab)) + SLAB_NODE_PARTIAL
+  for (let at = words[head]!; at !== head; at = words[at + SLAB_NEXT]!) {
+    if (at === slab) return true
+  }
+  return false
 }
 
 function notAnObject(c: SlabContext, slab: number, offset: number): Error {

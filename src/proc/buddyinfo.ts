@@ -1,4 +1,4 @@
-/** `/proc/buddyinfo`: free blocks by zone and order. Source: page-allocator spec §9.1. */
+/** `/proc/buddyinfo`: free blocks by zone and order. Source: spec/page-allocator.md §9.1. */
 
 import { MAX_ORDER } from '../base/units'
 import { ZONE_NR_FREE } from '../state/schema'

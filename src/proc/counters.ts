@@ -1,4 +1,4 @@
-/** The names of the kernel's counters, in its order, and their values. Source: page-allocator spec §9.4, §9.6. */
+/** The names of the kernel's counters, in its order, and their values. Source: spec/page-allocator.md §9.4, §9.6. */
 
 import type { NodeCounters } from '../buddy/memInfo'
 import { pcpEventCount, zoneCounter } from '../state/counters'

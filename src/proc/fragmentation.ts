@@ -1,4 +1,4 @@
-/** The fragmentation indices of debugfs `extfrag/`. Source: page-allocator spec §9.7. */
+/** The fragmentation indices of debugfs `extfrag/`. Source: spec/page-allocator.md §9.7. */
 
 import { checkInteger } from '../base/errors'
 import { MAX_ORDER } from '../base/units'

@@ -1,6 +1,6 @@
 /**
  * Reads the page events of ftrace text. 50 MB of text with 374,432 events take 220 ms (measured).
- * Source: spec/page-allocator.md section 9.8, spec/page-allocator-recordings.md section 3.
+ * Source: spec/page-allocator.md §9.8, spec/page-allocator-recordings.md §3.
  */
 
 import { FtraceColumns } from './ftraceColumns'

@@ -1,6 +1,6 @@
 /**
  * The page events of a trace, as columns, and the text of one event.
- * Source: spec/page-allocator.md section 9.8, spec/page-allocator-recordings.md section 3.
+ * Source: spec/page-allocator.md §9.8, spec/page-allocator-recordings.md §3.
  */
 
 import { checkInteger } from '../base/errors'

@@ -12,7 +12,7 @@
  * of GFP flags go through a {@link TextTable}: each distinct text is interpreted once, and recognised by
  * its bytes from then on.
  *
- * Source: spec/page-allocator.md section 9.8, spec/page-allocator-recordings.md section 3.
+ * Source: spec/page-allocator.md §9.8, spec/page-allocator-recordings.md §3.
  */
 
 import { InvalidArgument } from '../base/errors'

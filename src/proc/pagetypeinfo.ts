@@ -1,4 +1,4 @@
-/** `/proc/pagetypeinfo`: free blocks and pageblocks by migratetype. Source: page-allocator spec §9.2. */
+/** `/proc/pagetypeinfo`: free blocks and pageblocks by migratetype. Source: spec/page-allocator.md §9.2. */
 
 import { InvalidArgument } from '../base/errors'
 import { MAX_ORDER, PAGEBLOCK_ORDER, PAGEBLOCK_PAGES } from '../base/units'

@@ -1,5 +1,5 @@
 /**
- * The files of `/sys/kernel/slab/<directory>/`, by cache: reading and writing them, and the directory's name.
+ * The files of `/sys/kernel/slab/<directory>/`, by cache: reading and writing them.
  *
  * Those that count events (a build with statistics) and that of KFENCE do not exist, as in the kernel's
  * default build. A merged cache knows its first name only, so the links by which its directory goes under

@@ -6,7 +6,7 @@
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { KiB, PAGE_SIZE } from '../base/units'
+import { PAGE_SIZE } from '../base/units'
 import { VMAP_MAGIC } from '../state/vmapSchema'
 import { formatAddress } from '../vmalloc/addresses'
 import type { Vmalloc } from '../vmalloc/vmalloc'
@@ -202,7 +202,7 @@ function chooseUnit(parts: readonly StripPart[], room: number): number {
 }
 
 function widthOf(part: StripPart, unit: number): number {
-  const pages = Math.max(1, (part.end - part.start) / (4 * KiB))
+  const pages = Math.max(1, (part.end - part.start) / PAGE_SIZE)
   return Math.max(1, unit * (1 + Math.log2(pages)))
 }
 

@@ -1,4 +1,4 @@
-/** `/proc/vmstat`: every counter of the machine, one a line. Source: page-allocator spec §9.4. */
+/** `/proc/vmstat`: every counter of the machine, one a line. Source: spec/page-allocator.md §9.4. */
 
 import { InvalidArgument } from '../base/errors'
 import type { NodeCounters } from '../buddy/memInfo'

@@ -1,4 +1,4 @@
-/** `/proc/zoneinfo`: all that a zone knows of itself. Source: page-allocator spec §9.3, sample in §12.2. */
+/** `/proc/zoneinfo`: all that a zone knows of itself. Source: spec/page-allocator.md §9.3, sample in §12.2. */
 
 import { InvalidArgument } from '../base/errors'
 import type { NodeCounters } from '../buddy/memInfo'

@@ -1,10 +1,11 @@
 /**
- * Whether the three states of a snapshot are those of a machine like this one: looked at before a word of the machine
- * is changed. What can be told from a state without walking all of it; the checkers of `debug/` tell the rest.
+ * Whether the states of a snapshot, of the pages and of the address space, are those of a machine like this one: looked
+ * at before a word of the machine is changed. What can be told from a state without walking all of it; the checkers of
+ * `debug/` tell the rest. The state of the slab layer is looked at in `checkCaches.ts`.
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
-import { PAGE_SIZE } from '../base/units'
+import { MAX_ORDER, PAGE_SIZE } from '../base/units'
 import { freshEnd } from '../page/freshBlocks'
 import { flagsOrder, pageRecord } from '../page/memmap'
 import { PAGE_FLAGS_CHECK_AT_FREE } from '../page/pageFlags'
@@ -60,9 +61,6 @@ import {
 } from '../state/vmapSchema'
 import type { MachineParts } from '../vmalloc/machineParts'
 import type { SnapshotParts } from './parts'
-
-/** Orders of free lists. */
-const ORDERS = 11
 
 /** @throws InvalidArgument unless `words` is a state of the page allocator of this machine. */
 export function checkPages({ pages }: SnapshotParts, words: Int32Array): void {
@@ -152,7 +150,7 @@ function checkZone(own: Int32Array, words: Int32Array, i: number, cpus: number):
   const zone = words[HEADER_ZONES]! + i * ZONE_WORDS
   checkColumns('pages', own, words, [zone + ZONE_NODE, zone + ZONE_PCP])
   const heads = zone + ZONE_LISTS
-  for (let at = 0; at < ORDERS * ZONE_LISTS_PER_ORDER; at += 2) checkLinks(words, heads + at)
+  for (let at = 0; at < MAX_ORDER * ZONE_LISTS_PER_ORDER; at += 2) checkLinks(words, heads + at)
   const pcps = words[zone + ZONE_PCP]!
   for (let cpu = 0; cpu < cpus; cpu++) {
     const lists = pcps + cpu * PCP_WORDS + PCP_LISTS

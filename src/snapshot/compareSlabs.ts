@@ -1,5 +1,6 @@
 /** What changed between two states of the slab layer: slabs and objects in use of each cache. */
 
+import { PAGE_SIZE } from '../base/units'
 import { formatName } from '../slab/cacheName'
 import {
   CACHE_GRANULE,
@@ -117,7 +118,7 @@ function nextFrame(words: WordReader, pfn: number): number {
 function liveObjects(words: WordReader, slab: number): number {
   const granule = words.at(words.at(slab + SLAB_CACHE) + CACHE_GRANULE)
   const order = (words.at(slab + SLAB_FLAGS) >> SLAB_ORDER_SHIFT) & SLAB_ORDER_MASK
-  const places = (4096 * 2 ** order) / 2 ** granule
+  const places = (PAGE_SIZE * 2 ** order) / 2 ** granule
   const end = Math.min(slab + SLAB_LIVE + Math.ceil(places / 32), words.length)
   let objects = 0
   for (let at = slab + SLAB_LIVE; at < end; at++) objects += bitsOf(words.at(at))

@@ -7,7 +7,8 @@
  * All integers are little endian, whatever the machine; nothing is aligned. The checksum, CRC-32, is of all bytes
  * before it. The header tells the shape of the machine, and each section's name, bytes and checksum:
  * `pages`, `slabs` and `space` are the states of the page allocator, the slab layer and the mapper, `ram` the bytes
- * of memory, if they are saved. A machine that is its page level alone has neither `slabs` nor `space`. A section is a list of *runs*, ascending and apart:
+ * of memory, if they are saved. A machine that is its page level alone has neither `slabs` nor `space`. A section is a
+ * list of *runs*, ascending and apart:
  *
  *     | start | count | content |        states: in words of 32 bits
  *      u32     u32                       ram:    in pages of 4096 bytes, counted through RAM in address order

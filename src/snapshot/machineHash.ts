@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../base/units'
 import { writtenParts } from '../page/freshBlocks'
 import { VMAP_WORDS_USED } from '../state/vmapSchema'
 import { hex8, mixWord } from './checksum'
-import { checkMachine, isZeroPage } from './machineView'
+import { checkMachine, isZeroPage, WORDS_PER_PAGE } from './machineView'
 import type { SnapshotParts } from './parts'
 
 /**
@@ -30,7 +30,8 @@ function hashOfRam(words: Int32Array, pages: number): number {
   let hash = pages
   for (let page = 0; page < pages; page++) {
     if (isZeroPage(words, page)) continue
-    hash = hashWords(words, page * 1024, (page + 1) * 1024, mixWord(hash, page))
+    const start = page * WORDS_PER_PAGE
+    hash = hashWords(words, start, start + WORDS_PER_PAGE, mixWord(hash, page))
   }
   return hash
 }

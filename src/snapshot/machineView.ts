@@ -6,8 +6,8 @@ import type { MachineParts } from '../vmalloc/machineParts'
 import type { SnapshotParts } from './parts'
 import type { ShapeRange } from './shape'
 
-/** 32-bit words of a page. */
-const PAGE_WORDS = 1024
+/** 32-bit words of RAM in a page. */
+export const WORDS_PER_PAGE = PAGE_SIZE / 4
 
 /**
  * Checks that `m` is a machine, or the page level of one, between two calls.
@@ -30,8 +30,8 @@ export function checkMachine(m: SnapshotParts): void {
 
 /** Whether a page of RAM, counted through RAM, is all zero. */
 export function isZeroPage(words: Int32Array, page: number): boolean {
-  const end = (page + 1) * PAGE_WORDS
-  for (let i = page * PAGE_WORDS; i < end; i++) if (words[i] !== 0) return false
+  const end = (page + 1) * WORDS_PER_PAGE
+  for (let i = page * WORDS_PER_PAGE; i < end; i++) if (words[i] !== 0) return false
   return true
 }
 

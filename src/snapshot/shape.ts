@@ -44,20 +44,16 @@ export interface Shape {
   readonly areaCache: number
 }
 
-/** The shape of a machine. */
-export function machineShape(m: SnapshotParts): Shape {
-  const { ram, pages } = m
-  const c = pages.context
-  return {
-    memory: ram.ranges.filter(isRam).map((r) => [r.base, r.size, r.type, r.node] as const),
-    frames: c.maxPfn,
-    cpus: c.nrCpus,
-    nodes: c.nrNodes,
-    ranges: c.words[HEADER_MAX_RANGES]!,
-    highmem: c.words[HEADER_HIGHMEM] === 1,
-    ...(m.vm === undefined ? NOTHING_ABOVE : shapeAbove(m)),
-  }
-}
+/** What has to be equal for states to be compared: what their words mean. */
+export const COMPARED: readonly (keyof Shape)[] = [
+  'memory',
+  'frames',
+  'cpus',
+  'nodes',
+  'layout',
+  'addressBits',
+  'signHigh',
+]
 
 /** What is not the page level's. */
 type ShapeAbove = Omit<Shape, 'memory' | 'frames' | 'cpus' | 'nodes' | 'ranges' | 'highmem'>
@@ -77,16 +73,20 @@ const NOTHING_ABOVE: ShapeAbove = {
   areaCache: 0,
 }
 
-/** What has to be equal for states to be compared: what their words mean. */
-export const COMPARED: readonly (keyof Shape)[] = [
-  'memory',
-  'frames',
-  'cpus',
-  'nodes',
-  'layout',
-  'addressBits',
-  'signHigh',
-]
+/** The shape of a machine. */
+export function machineShape(m: SnapshotParts): Shape {
+  const { ram, pages } = m
+  const c = pages.context
+  return {
+    memory: ram.ranges.filter(isRam).map((r) => [r.base, r.size, r.type, r.node] as const),
+    frames: c.maxPfn,
+    cpus: c.nrCpus,
+    nodes: c.nrNodes,
+    ranges: c.words[HEADER_MAX_RANGES]!,
+    highmem: c.words[HEADER_HIGHMEM] === 1,
+    ...(m.vm === undefined ? NOTHING_ABOVE : shapeAbove(m)),
+  }
+}
 
 /**
  * Checks that a snapshot is of a machine of this shape.
