@@ -53,7 +53,10 @@ export class TestOrder {
     const last = files.get(file)
     const loading = this.records.get(id.slice(0, id.indexOf('#')))?.time ?? 0
     const near = last === undefined ? 0 : 0.5 ** ((this.clock - last) / FADE)
-    const expected = this.strong.test(id) ? 8 : 1
+    // Tests whose names have the first word of the file's are likely to be about it.
+    const word = /\/([a-z0-9]+)[A-Za-z0-9]*\.ts$/.exec(file)?.[1] ?? ' '
+    const named = id.toLowerCase().includes(word.toLowerCase())
+    const expected = 1 + (this.strong.test(id) ? 7 : 0) + (named ? 10 : 0)
     return (time + loading + 1) / ((notices + expected) / (runs + 20) + near)
   }
 
