@@ -21,8 +21,12 @@ import { PAGE_BUDDY, PAGE_FLAGS, PAGE_REFS } from '../state/schema'
 import { noPageTrace, type PageTrace } from '../state/trace'
 import { zoneOfPfn } from '../zone/zones'
 import { earlyPagesLog } from './pageOwnerText'
+import { untilItThrows } from './untilItThrows'
 
-/** Options of {@link pageOwner}. Functions are called from within the allocator: they must not throw, nor call it. */
+/**
+ * Options of {@link pageOwner}. Functions are called from within the allocator: they must not call it. One that throws
+ * is not asked again, see {@link PageOwner.failures}.
+ */
 export interface PageOwnerOptions {
   /**
    * The stack of whoever allocates, such as `f+0x10/0x20`; a line for each frame, innermost first. Nobody is
@@ -73,6 +77,11 @@ const EARLY = 1
 export class PageOwner {
   /** The allocator that it listens to. */
   readonly pages: BuddyAllocator
+  /**
+   * What the functions of the options threw. Such a function is not asked again: the default is in its place, as a
+   * call of the allocator has to come to its end.
+   */
+  readonly failures: readonly unknown[]
   private readonly sources: Readonly<Required<PageOwnerOptions>>
   private readonly before: PageTrace | null
   private readonly trace: PageTrace
@@ -90,11 +99,13 @@ export class PageOwner {
   constructor(pages: BuddyAllocator, options: PageOwnerOptions) {
     const c = pages.context
     this.pages = pages
+    const failures: unknown[] = []
+    this.failures = failures
     this.sources = {
-      caller: options.caller ?? (() => ''),
-      clock: options.clock ?? (() => this.events),
-      pid: options.pid ?? (() => 0),
-      log: options.log ?? noLog,
+      caller: untilItThrows(options.caller, () => '', failures),
+      clock: untilItThrows(options.clock, () => this.events, failures),
+      pid: untilItThrows(options.pid, () => 0, failures),
+      log: untilItThrows(options.log, noLog, failures),
     }
     this.masks = new Int32Array(c.maxPfn)
     this.ids = new Int32Array(c.maxPfn)

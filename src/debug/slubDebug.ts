@@ -15,6 +15,7 @@ import { hasFlags, markObject, poisonSlab, RED_INACTIVE } from './slubSlot'
 import { trackLines } from './slubText'
 import { clearTracks, SlubTracks } from './slubTrack'
 import { checkDiscarded, validateSlabs } from './slubValidate'
+import { untilItThrows } from './untilItThrows'
 
 /** Options of {@link slubDebug}. */
 export interface SlubDebugOptions {
@@ -52,6 +53,11 @@ export interface SlubDebug extends SlabDebugOps {
    * be set.
    */
   errors: number
+  /**
+   * What the program's own functions threw: the log, the time, the task and the stack. Such a function is not asked
+   * again: a check has to come to its end.
+   */
+  readonly failures: readonly unknown[]
 }
 
 /**
@@ -73,13 +79,16 @@ export function slubDebug(options: SlubDebugOptions = {}): SlubDebug {
   }
   checkInteger('taint', taint, 0, 0x7ffff)
   const boot = parseSlubDebug(options.boot, log)
+  const failures: unknown[] = []
   const tracks = new SlubTracks({
-    time: options.time ?? (() => 0),
-    pid: options.pid ?? (() => 0),
-    stack: options.stack ?? (() => []),
+    time: untilItThrows(options.time, () => 0, failures),
+    pid: untilItThrows(options.pid, () => 0, failures),
+    stack: untilItThrows(options.stack, () => [], failures),
   })
-  const r = new SlubReports({ throwing: onBug === 'throw', log, taint }, tracks)
+  const write = untilItThrows(log, noLog, failures)
+  const r = new SlubReports({ throwing: onBug === 'throw', log: write, taint }, tracks)
   return {
+    failures,
     get errors() {
       return r.count
     },

@@ -131,6 +131,8 @@ export function enterCache(words: Int32Array, cache: number, refcount: number): 
 /** Writes the record of a cache that is on no list and has no descriptors yet; 0 when the state is full. */
 export function makeRecord(c: SlabContext, request: CacheRequest, layout: ObjectLayout): number {
   const words = c.words
+  // A function of the program's: it may throw, while there is no record yet.
+  const secret = c.hardening?.secret(c) ?? [0, 0]
   const bytes = 4096 * 2 ** Math.max(layout.order, layout.minOrder)
   const granule = 31 - Math.clz32(lowestBit(layout.size | layout.pad))
   const liveWords = Math.ceil(bytes / 2 ** granule / 32)
@@ -174,11 +176,7 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
   words[cache + CACHE_CPUS] = cache + CACHE_WORDS
   words[cache + CACHE_NODES] = cache + CACHE_WORDS + words[SLAB_NR_CPUS]! * SLAB_CPU_WORDS
   setCpuPartial(words, cache, cpuPartial(size, (flags & SLAB_DEBUG_FLAGS) !== 0))
-  if (c.hardening !== null) {
-    const [lo, hi] = c.hardening.secret(c)
-    words[cache + CACHE_SECRET] = lo
-    words[cache + CACHE_SECRET + 1] = hi
-  }
+  words.set(secret, cache + CACHE_SECRET)
   if (request.ctor !== null) {
     words[cache + CACHE_STATE] = CACHE_HAS_CTOR
     c.ctors.set(columns[0]!, request.ctor)

@@ -27,7 +27,10 @@ export interface SlabLogOps {
   refused(c: SlabContext, text: string): readonly string[]
 }
 
-/** Receives the slab events of the `kmem` trace system. A listener must not call the allocator. */
+/**
+ * Receives the slab events of the `kmem` trace system. A listener must not call the allocator, nor throw: it is in the
+ * middle of a call, which would end half-way. Those of `Tracepoints` may throw.
+ */
 export interface SlabTrace {
   /** An allocation from a kmalloc cache, or a large one. `object` is 0 when it failed. */
   kmalloc(object: number, bytesReq: number, bytesAlloc: number, gfp: number, node: number): void

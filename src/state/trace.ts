@@ -2,7 +2,8 @@
 
 /**
  * Receives the page events of the `kmem` trace system, in the kernel's order. A listener must not
- * call the allocator. Source: spec/page-allocator.md §9.8.
+ * call the allocator, nor throw: it is in the middle of a call, which would end half-way. Those of
+ * `Tracepoints` may throw. Source: spec/page-allocator.md §9.8.
  */
 export interface PageTrace {
   /** An allocation ended; `pfn` is -1 when it failed. Bulk allocations emit none. */

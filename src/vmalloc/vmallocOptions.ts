@@ -184,9 +184,14 @@ function setUp(c: VmallocContext, cache: SlabCache, maxCpus: number, populate: b
   words[VMAP_ROOT_PFN + 1] = tables.highRoot
   words[VMAP_AREA_CACHE] = cache.record
   words[VMAP_BLOCK_SHIFT] = blockShift(layout.pointerBytes, maxCpus)
-  if (!populate || tables.populate(layout.vmallocStart, layout.vmallocEnd, 0) === MAP_OK) return
-  tables.destroy()
-  throw new OutOfMemory('no pages for the tables of the vmalloc window')
+  let made = !populate
+  try {
+    if (populate) made = tables.populate(layout.vmallocStart, layout.vmallocEnd, 0) === MAP_OK
+  } finally {
+    // After an error too, which a hook may throw.
+    if (!made) tables.destroy()
+  }
+  if (!made) throw new OutOfMemory('no pages for the tables of the vmalloc window')
 }
 
 /** log2 of the pages of a vmap block: VMAP_BBMAP_BITS. */

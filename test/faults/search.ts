@@ -6,7 +6,7 @@
  * names a reason for, everything in use is what was in use before, and the operation succeeds when it is made again.
  */
 
-import { expect, it } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import {
   __GFP_MEMALLOC,
   __GFP_NOWARN,
@@ -50,8 +50,11 @@ function isNothing(result: unknown): boolean {
   return result === null || result === false || result === -1 || result === 0
 }
 
-/** A test for each row. */
+/** A test for each row. With `KMEM_TALLY` set, what was tried is printed at the end of each file. */
 export function failEach(rows: readonly Row[]): void {
+  afterAll(() => {
+    if (process.env.KMEM_TALLY !== undefined) console.log(JSON.stringify(tally))
+  })
   it.each(rows.map((one) => [one.name, one] as const))('%s', (_name, one) => {
     const seen = new Set<string>()
     tally.operations += 1

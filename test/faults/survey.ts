@@ -2,6 +2,7 @@
 
 import {
   endGracePeriod,
+  freeSummary,
   type Machine,
   PAGE_SIZE,
   type PageTables,
@@ -12,7 +13,7 @@ import {
 import { flagsOrder, pageRecord } from '../../src/page/memmap'
 import { formatName } from '../../src/slab/cacheName'
 import { cachesOf } from '../../src/slab/hotplug'
-import { PAGE_BUDDY, PAGE_FLAGS, PAGE_REFS } from '../../src/state/schema'
+import { PAGE_FLAGS, PAGE_REFS } from '../../src/state/schema'
 import {
   CACHE_GRANULE,
   CACHE_REFCOUNT,
@@ -83,13 +84,13 @@ export function counted({ blocks, objects, ...rest }: Survey): object {
 function blocksOf(m: Machine, tables: PageTables): Pick<Survey, 'blocks' | 'spare'> {
   const { words } = m.pages
   const blocks: string[] = []
-  let spare = 0
+  let spare = freeSummary(m.pages).freeBlocks.reduce((sum, count, i) => sum + count * 2 ** i, 0)
   for (let pfn = m.ram.base / PAGE_SIZE; pfn < m.ram.end / PAGE_SIZE; ) {
     const flags = words[pageRecord(pfn) + PAGE_FLAGS]!
     const refs = words[pageRecord(pfn) + PAGE_REFS]!
     const order = flagsOrder(flags)
     const isTable = m.vm.tables.levelOf(pfn) >= 0 || tables.levelOf(pfn) >= 0
-    if ((flags & PAGE_BUDDY) !== 0 || isTable) spare += 1 << order
+    if (isTable) spare += 1
     else if (refs > 0) blocks.push(`${pfn} ${order} ${refs} ${flags & 0x7fffff}`)
     pfn += 1 << order
   }
