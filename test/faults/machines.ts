@@ -95,7 +95,7 @@ export function momentOf(m: Machine, old: Moment | null = null): Moment {
 }
 
 /** All bytes of RAM. */
-export function ramOf(m: Machine): Uint8Array {
+function ramOf(m: Machine): Uint8Array {
   const { words } = m.ram
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength)
 }

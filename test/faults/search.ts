@@ -25,7 +25,7 @@ import type { Attempt, Row } from './rows'
 import { counted, type Survey, survey } from './survey'
 
 /** How often what was tried, in this worker. */
-export const tally = { operations: 0, attempts: 0, failures: 0, unchanged: 0 }
+const tally = { operations: 0, attempts: 0, failures: 0, unchanged: 0 }
 
 /** What came of a call. */
 interface Outcome {
