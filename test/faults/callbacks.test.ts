@@ -28,6 +28,22 @@ import { BASE, blowUp, machine, workload } from './bomb'
 import { Thrown } from './machines'
 import { must } from './rows'
 
+/** A block of pages. */
+interface Block {
+  readonly pfn: Pfn
+  readonly order: number
+}
+
+/** Takes all pages that a request without any claims can have. */
+function takeAll(m: Machine): Block[] {
+  const blocks: Block[] = []
+  for (let order = 10; order >= 0; order--) {
+    const take = () => m.allocPages(__GFP_NOWARN, order)
+    for (let pfn = take(); pfn !== null; pfn = take()) blocks.push({ pfn, order })
+  }
+  return blocks
+}
+
 describe('a constructor that throws', () => {
   it('ends the allocation, and the new slab goes back', () => {
     const count = blowUp((bomb) => {
@@ -60,36 +76,36 @@ describe('a reclaimer that throws', () => {
         if (p !== null) vmUnmapRam(m.vm, p, 1)
       },
     ]
+    let hoard: Block[] = []
+    const free = () => {
+      for (const { pfn, order } of hoard.splice(0)) m.freePages(pfn, order)
+      return 32
+    }
+    // One machine for all: each call starts where the one before has given everything back.
+    let tick = () => {}
+    const m = machine({
+      pressure: withPressure({
+        wakeKswapd: () => {},
+        directReclaim: () => 0,
+        directCompact: () => 'complete',
+        // The last resort of all is to give the memory back, so that a request that may not fail ends.
+        outOfMemory: () => free() > 0,
+        reclaimablePages: () => 0,
+        [name]: () => {
+          tick()
+          if (name === 'directCompact') return 'complete'
+          return name === 'outOfMemory' ? free() > 0 : 0
+        },
+      }),
+    })
     let count = 0
     for (const call of calls) {
       count += blowUp((bomb) => {
-        let hoard: Pfn[] = []
-        const free = () => {
-          for (const pfn of hoard) m.freePages(pfn)
-          hoard = []
-          return 32
-        }
-        // The last resort of all is to give the memory back, so that a request that may not fail ends.
-        const pressure = withPressure({
-          wakeKswapd: () => {},
-          directReclaim: () => 0,
-          directCompact: () => 'complete',
-          outOfMemory: () => free() > 0,
-          reclaimablePages: () => 0,
-          [name]: () => {
-            bomb.tick()
-            if (name === 'directCompact') return 'complete'
-            return name === 'outOfMemory' ? free() > 0 : 0
-          },
-        })
-        const m = machine({ pressure })
-        const fill = () => {
-          for (let pfn = m.allocPages(0); pfn !== null; pfn = m.allocPages(0)) hoard.push(pfn)
-        }
+        tick = bomb.tick
         return {
           m,
           act: () => {
-            fill()
+            hoard = takeAll(m)
             call(m)
             free()
           },
@@ -103,10 +119,10 @@ describe('a reclaimer that throws', () => {
 
 describe('a listener that throws', () => {
   it.each(TRACE_EVENTS)('to %s hears no more, and the call goes on', (event) => {
+    // Types are kept apart on a machine of that size: a request has to take pages of another.
+    const m = machine({ ram: event === 'mm_page_alloc_extfrag' ? 16 * MiB : 4 * MiB })
+    const work = workload(m)
     const count = blowUp((bomb) => {
-      // Types are kept apart on a machine of that size: a request has to take pages of another.
-      const m = machine({ ram: 16 * MiB })
-      const work = workload(m)
       return {
         m,
         comesOut: false,
@@ -203,22 +219,21 @@ describe('faults that throw', () => {
 
 describe('a log that throws', () => {
   it('ends the call that failed, and what it had goes back', () => {
+    let tick = () => {}
+    const m = machine({ log: () => tick() })
+    const work = workload(m)
+    const held: Block[] = []
     const count = blowUp((bomb) => {
-      const m = machine({ log: bomb.tick })
-      const held: [Pfn, number][] = []
-      const work = workload(m)
+      tick = bomb.tick
       return {
         m,
         act: () => {
-          for (let order = 10; order >= 0; order--) {
-            const take = () => m.allocPages(__GFP_NOWARN, order)
-            for (let pfn = take(); pfn !== null; pfn = take()) held.push([pfn, order])
-          }
+          held.push(...takeAll(m))
           work.act()
         },
         release: () => {
           work.release()
-          for (const [pfn, order] of held.splice(0)) m.freePages(pfn, order)
+          for (const { pfn, order } of held.splice(0)) m.freePages(pfn, order)
         },
       }
     }, 60)

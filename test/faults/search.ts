@@ -24,7 +24,7 @@ import { type Bench, benches, type Mode, type Moment, momentOf, nowOf, Thrown } 
 import type { Attempt, Row } from './rows'
 import { counted, type Survey, survey } from './survey'
 
-/** How often what was tried, in this worker. */
+/** How often what was tried, in a file. */
 const tally = { operations: 0, attempts: 0, failures: 0, unchanged: 0 }
 
 /** What came of a call. */
@@ -54,6 +54,7 @@ function isNothing(result: unknown): boolean {
 export function failEach(rows: readonly Row[]): void {
   afterAll(() => {
     if (process.env.KMEM_TALLY !== undefined) console.log(JSON.stringify(tally))
+    Object.assign(tally, { operations: 0, attempts: 0, failures: 0, unchanged: 0 })
   })
   it.each(rows.map((one) => [one.name, one] as const))('%s', (_name, one) => {
     const seen = new Set<string>()

@@ -35,7 +35,6 @@ import {
   type PhysAddr,
   pcpuGetVmAreas,
   SlabCache,
-  saveSnapshot,
   setFixmap,
   type VirtAddr,
   vmap,
@@ -114,6 +113,5 @@ export function sceneOn(m: Machine) {
     space,
     tables,
     kmap,
-    file: saveSnapshot(m),
   }
 }

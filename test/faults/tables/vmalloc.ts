@@ -67,6 +67,8 @@ const isLarge = (m: Machine): boolean => (m.ram.ranges[0]?.size ?? 0) >= 4 * MiB
 
 /** What memory with pages of its own may leave, and a mapping of others' pages. */
 const ALLOC = { leaves: ['slabs', 'spare', 'tables', 'areas', 'records'] } as const
+/** The same for calls that come to the same as the first one: their first requests and their last. */
+const VARIANT = { ...ALLOC, most: 2 } as const
 const MAP = { leaves: ['spare', 'tables', 'areas', 'records'] } as const
 const EITHER = { leaves: ['spare', 'areas', 'records'] } as const
 const TABLES = { leaves: ['tables'] } as const
@@ -85,15 +87,20 @@ export const VMALLOC: readonly Row[] = [
     (m) => area(m, () => m.vm.vmalloc(600 * PAGE)),
     { ...ALLOC, most: 4, on: isLarge },
   ),
-  row('vzalloc', 'Vmalloc#vzalloc', (m) => area(m, () => m.vm.vzalloc(2 * PAGE)), ALLOC),
-  row('vmallocNode', 'Vmalloc#vmallocNode', (m) => area(m, () => m.vm.vmallocNode(PAGE, 0)), ALLOC),
-  row('vmallocUser', 'Vmalloc#vmallocUser', (m) => area(m, () => m.vm.vmallocUser(PAGE)), ALLOC),
-  row('vmalloc32', 'Vmalloc#vmalloc32', (m) => area(m, () => m.vm.vmalloc32(PAGE)), ALLOC),
+  row('vzalloc', 'Vmalloc#vzalloc', (m) => area(m, () => m.vm.vzalloc(2 * PAGE)), VARIANT),
+  row(
+    'vmallocNode',
+    'Vmalloc#vmallocNode',
+    (m) => area(m, () => m.vm.vmallocNode(PAGE, 0)),
+    VARIANT,
+  ),
+  row('vmallocUser', 'Vmalloc#vmallocUser', (m) => area(m, () => m.vm.vmallocUser(PAGE)), VARIANT),
+  row('vmalloc32', 'Vmalloc#vmalloc32', (m) => area(m, () => m.vm.vmalloc32(PAGE)), VARIANT),
   row(
     'vmalloc32User',
     'Vmalloc#vmalloc32User',
     (m) => area(m, () => m.vm.vmalloc32User(PAGE)),
-    ALLOC,
+    VARIANT,
   ),
   row(
     'vmallocHuge',
@@ -105,17 +112,17 @@ export const VMALLOC: readonly Row[] = [
     'vmallocArray',
     'Vmalloc#vmallocArray',
     (m) => area(m, () => m.vm.vmallocArray(3, PAGE)),
-    ALLOC,
+    VARIANT,
   ),
-  row('vcalloc', 'Vmalloc#vcalloc', (m) => area(m, () => m.vm.vcalloc(3, PAGE)), ALLOC),
+  row('vcalloc', 'Vmalloc#vcalloc', (m) => area(m, () => m.vm.vcalloc(3, PAGE)), VARIANT),
   row(
     'vmallocNodeRange',
     'Vmalloc#vmallocNodeRange',
     (m) => area(m, () => m.vm.vmallocNodeRange(PAGE, { align: MiB, flags: VM_USERMAP })),
     { leaves: ['slabs', 'tables', 'areas', 'records', 'warned'] },
   ),
-  row('Machine.vmalloc', 'Machine#vmalloc', (m) => area(m, () => m.vmalloc(PAGE)), ALLOC),
-  row('Machine.vzalloc', 'Machine#vzalloc', (m) => area(m, () => m.vzalloc(PAGE)), ALLOC),
+  row('Machine.vmalloc', 'Machine#vmalloc', (m) => area(m, () => m.vmalloc(PAGE)), VARIANT),
+  row('Machine.vzalloc', 'Machine#vzalloc', (m) => area(m, () => m.vzalloc(PAGE)), VARIANT),
   row('moduleAlloc', 'moduleAlloc', (m) => area(m, () => moduleAlloc(m.vm, PAGE)), {
     leaves: ['slabs', 'tables', 'areas', 'records', 'warned'],
     on: (m) => m.slabs.context.layout.modules !== undefined,
