@@ -43,6 +43,8 @@ import {
   ZONE_PCP,
   ZONE_PRESENT,
   ZONE_RESERVE,
+  ZONE_SPANNED,
+  ZONE_START,
   ZONE_WMARK,
 } from '../state/schema'
 import { setupStatThresholds } from '../zone/pcpLimits'
@@ -302,7 +304,9 @@ function place(
 ): void {
   checkOrder(order)
   const size = 1 << order
-  const inside = pfn >= 0 && pfn + size <= c.maxPfn && zoneAt(c, pfn) === zone
+  const start = c.words[zone + ZONE_START]!
+  const end = start + c.words[zone + ZONE_SPANNED]!
+  const inside = pfn >= start && pfn + size <= end && zoneAt(c, pfn) === zone
   if (!Number.isInteger(pfn) || pfn % size !== 0 || !inside) {
     throw new InvalidArgument('free block', pfn, `an order-${order} block of the zone`)
   }
