@@ -125,17 +125,16 @@ describe('a MOVABLE steal', () => {
     [32, MOVABLE],
   ])('of the largest block, of %i pages, in a pageblock with much else free', (size, type) => {
     const block = Array.from({ length: size }, (_, i) => [512 + i, UNMOVABLE] as const)
-    const { c, zone, words } = machine([...block, ...scattered(600, 200, UNMOVABLE)])
+    const { c, zone } = machine([...block, ...scattered(600, 200, UNMOVABLE)])
     // More than half of the pageblock, with what is free in it.
-    for (let pfn = 1000; pfn < 1024; pfn++) c.words[zone] = words[zone]!
     const pfn = removeBlock(c, zone, 0, MOVABLE, 0)
     // The smallest one when the pageblock stays with its owner, else the largest, or one moved along.
     expect(pfn >> 9).toBe(1)
-    const left = listed2(c.words, zone, MOVABLE)
+    const left = listedOf(c.words, zone, MOVABLE)
     expect(left > 0).toBe(type === MOVABLE)
   })
 
-  function listed2(words: Int32Array, zone: number, type: number): number {
+  function listedOf(words: Int32Array, zone: number, type: number): number {
     let count = 0
     for (let order = 0; order < 11; order++) {
       const head = freeHead(zone, order, type)
@@ -148,7 +147,7 @@ describe('a MOVABLE steal', () => {
     const { c, zone, words } = machine(scattered(512, 40, UNMOVABLE))
     words[HEADER_MOBILITY_DISABLED] = 1
     removeBlock(c, zone, 0, MOVABLE, 0)
-    expect(listed2(words, zone, UNMOVABLE)).toBe(0)
+    expect(listedOf(words, zone, UNMOVABLE)).toBe(0)
   })
 })
 
