@@ -43,7 +43,6 @@ import {
   ZONE_PCP,
   ZONE_PRESENT,
   ZONE_RESERVE,
-  ZONE_SPANNED,
   ZONE_START,
   ZONE_WMARK,
 } from '../state/schema'
@@ -53,7 +52,14 @@ import type { PfnRange } from '../zone/spans'
 import { type Spans, ZONES_I386, ZONES_X86_64 } from '../zone/spans'
 import { calculateTotalReserve } from '../zone/watermark'
 import { buildZonelists } from '../zone/zonelist'
-import { nodeRecord, zoneIndexName, zoneNumber, zoneOfPfn, zoneRecord } from '../zone/zones'
+import {
+  nodeRecord,
+  zoneEnd,
+  zoneIndexName,
+  zoneNumber,
+  zoneOfPfn,
+  zoneRecord,
+} from '../zone/zones'
 import { BuddyAllocator } from './buddyAllocator'
 import { checkFrame, checkOrder } from './checks'
 import { type BuddyContext, currentPcp } from './context'
@@ -304,9 +310,8 @@ function place(
 ): void {
   checkOrder(order)
   const size = 1 << order
-  const start = c.words[zone + ZONE_START]!
-  const end = start + c.words[zone + ZONE_SPANNED]!
-  const inside = pfn >= start && pfn + size <= end && zoneAt(c, pfn) === zone
+  const spanned = pfn >= c.words[zone + ZONE_START]! && pfn + size <= zoneEnd(c.words, zone)
+  const inside = spanned && zoneAt(c, pfn) === zone
   if (!Number.isInteger(pfn) || pfn % size !== 0 || !inside) {
     throw new InvalidArgument('free block', pfn, `an order-${order} block of the zone`)
   }

@@ -19,8 +19,8 @@ export interface FromSnapshotOptions
     'layout' | 'format' | 'log' | 'clock' | 'debug' | 'hardening' | 'pressure' | 'flush' | 'zones'
   > {
   /**
-   * Words of the command line that the file does not tell: `slub_debug=`, `page_owner=`; and `kernelcore=` or `movablecore=`, where they
-   * leave a node without ordinary memory: caches have no descriptor there.
+   * Words of the command line that the file does not tell: `slub_debug=`, `page_owner=`; and `kernelcore=` or
+   * `movablecore=`, where they leave a node without ordinary memory: caches have no descriptor there.
    */
   readonly cmdline?: string
   /** False to take a state that breaks an invariant, to look at it. */

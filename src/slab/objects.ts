@@ -283,7 +283,7 @@ export function freeChain(
   if ((words[slab + SLAB_FLAGS]! & SLAB_FROZEN) !== 0) return
   if (prior === 0) {
     words[slab + SLAB_FLAGS]! |= SLAB_FROZEN
-    putCpuPartial(c, cache, slab, true)
+    putCpuPartial(c, cache, slab)
   } else if (inuse === 0 && hasEnoughPartial(words, cache, slab)) {
     removePartial(words, cache, slab)
     discardSlab(c, cache, slab)

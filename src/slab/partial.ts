@@ -74,13 +74,13 @@ export function mayUseSlab(c: SlabContext, slab: number, gfp: number): boolean {
 
 // ---- A CPU's partial list ----
 
-/** Pushes a slab on the CPU's partial list. A full list moves to the nodes first, if it may. */
-export function putCpuPartial(c: SlabContext, cache: number, slab: number, drain: boolean): void {
+/** Pushes a slab on the CPU's partial list. A full list moves to the nodes. */
+export function putCpuPartial(c: SlabContext, cache: number, slab: number): void {
   const words = c.words
   const cpu = cpuOf(c, cache)
   const head = words[cpu + SLAB_CPU_PARTIAL]!
   const slabs = words[cpu + SLAB_CPU_NR_PARTIAL]!
-  const full = drain && head !== 0 && slabs >= words[cache + CACHE_CPU_PARTIAL_SLABS]!
+  const full = head !== 0 && slabs >= words[cache + CACHE_CPU_PARTIAL_SLABS]!
   words[slab + SLAB_NEXT] = full ? 0 : head
   words[cpu + SLAB_CPU_PARTIAL] = slab
   words[cpu + SLAB_CPU_NR_PARTIAL] = full ? 1 : slabs + 1

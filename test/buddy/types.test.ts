@@ -7,10 +7,14 @@ import {
   __GFP_MOVABLE,
   __GFP_RECLAIMABLE,
   BuddyAllocator,
+  MIGRATE_CMA as CMA,
   GFP_KERNEL,
+  MIGRATE_HIGHATOMIC as HIGHATOMIC,
   MiB,
+  MIGRATE_MOVABLE as MOVABLE,
   type Pfn,
   toPfn,
+  MIGRATE_UNMOVABLE as UNMOVABLE,
 } from '../../src/index'
 import { ALLOC_CMA, ALLOC_NOFRAGMENT } from '../../src/page/allocFlags'
 import {
@@ -27,8 +31,6 @@ import {
 import { noPageTrace } from '../../src/state/trace'
 import { pageblockType } from '../../src/zone/pageblock'
 import { flatMachine, freeHead, listed, withMobility, withoutWatermarks, zoneOf } from './machines'
-
-const [UNMOVABLE, MOVABLE, HIGHATOMIC, CMA] = [0, 1, 3, 4]
 
 /** Four pageblocks, all in use, with these free pages, each in a pageblock of this type; the CPU keeps none. */
 function machine(free: readonly (readonly [pfn: number, type: number])[], pageblocks = 4) {
@@ -130,11 +132,12 @@ describe('a MOVABLE steal', () => {
     const pfn = removeBlock(c, zone, 0, MOVABLE, 0)
     // The smallest one when the pageblock stays with its owner, else the largest, or one moved along.
     expect(pfn >> 9).toBe(1)
-    const left = listedOf(c.words, zone, MOVABLE)
+    const left = ordersListed(c.words, zone, MOVABLE)
     expect(left > 0).toBe(type === MOVABLE)
   })
 
-  function listedOf(words: Int32Array, zone: number, type: number): number {
+  /** Orders that have free blocks of a type. */
+  function ordersListed(words: Int32Array, zone: number, type: number): number {
     let count = 0
     for (let order = 0; order < 11; order++) {
       const head = freeHead(zone, order, type)
@@ -147,7 +150,7 @@ describe('a MOVABLE steal', () => {
     const { c, zone, words } = machine(scattered(512, 40, UNMOVABLE))
     words[HEADER_MOBILITY_DISABLED] = 1
     removeBlock(c, zone, 0, MOVABLE, 0)
-    expect(listedOf(words, zone, UNMOVABLE)).toBe(0)
+    expect(ordersListed(words, zone, UNMOVABLE)).toBe(0)
   })
 })
 
