@@ -45,11 +45,14 @@ for await (const line of createInterface({ input: child.stdout })) {
     if (next[1] !== undefined) names.add(scenario)
     continue
   }
-  const deopt = /\[bailout \(kind: [^,]+, reason: ([^)]*)\).*?<JSFunction ([^ >]*)/.exec(line)
-  if (deopt !== null) found[phase].push({ scenario, where: deopt[2] ?? '', why: deopt[1] ?? '' })
+  if (!line.startsWith('[bailout')) continue
+  const [, why = line] = /reason: ([^)]*)\)/.exec(line) ?? []
+  const [, where = 'a function without a name'] = /<JSFunction ([^ (>]+)/.exec(line) ?? []
+  found[phase].push({ scenario, where, why })
 }
 const status = await ended
 if (status !== 0 || scenario !== 'done') throw new Error(`the run ended early, with ${status}`)
+if (found.warm.length === 0) throw new Error('V8 told nothing, not even of the warm-up')
 const listed = process.argv.includes('--all') ? [...found.warm, ...found.steady] : found.steady
 if (listed.length > 0) {
   const rows = listed.map(({ scenario, where, why }) => [scenario, where, why])

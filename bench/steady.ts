@@ -6,6 +6,7 @@
 import type { Pfn, VirtAddr } from 'kmem'
 import type { Kmem } from './kmem'
 import { logNormal, Xorshift32 } from './random'
+import { mapped, PAGES } from './virtual'
 
 /** Something that can go on for ever. */
 export interface Scenario {
@@ -18,8 +19,6 @@ type Pages = InstanceType<Kmem['BuddyAllocator']>
 
 const CALLS = 2000
 const LIVE = 1000
-const MiB = 2 ** 20
-const GiB = 2 ** 30
 
 /** All scenarios, each on machines of its own. */
 export function scenarios(kmem: Kmem): readonly Scenario[] {
@@ -30,10 +29,10 @@ function pageScenarios(kmem: Kmem): readonly Scenario[] {
   const { GFP_KERNEL, GFP_ATOMIC, GFP_HIGHUSER_MOVABLE, GFP_DMA32, __GFP_ZERO } = kmem
   const masks = [GFP_KERNEL, GFP_HIGHUSER_MOVABLE, GFP_ATOMIC, GFP_DMA32, GFP_KERNEL | __GFP_ZERO]
   const mask = (random: Xorshift32) => masks[random.below(masks.length)]!
-  const machines = [newPages(kmem, 64 * MiB), newPages(kmem, 256 * MiB), wideMachine(kmem)]
+  const machines = [newPages(kmem, 64), newPages(kmem, 256), wideMachine(kmem)]
   const wide = machines[2]!
-  const tiny = newPages(kmem, 16 * MiB)
-  const traced = newPages(kmem, 64 * MiB)
+  const tiny = newPages(kmem, 16)
+  const traced = newPages(kmem, 64)
   new kmem.Tracepoints({ pages: traced }).ring(4096)
   return [
     repeated('a page and back, on three machines', (i) => {
@@ -92,7 +91,7 @@ function objectScenarios(kmem: Kmem): readonly Scenario[] {
   const sizes = draw(new Xorshift32(1), 4096)
   const size = (random: Xorshift32) => sizes[random.below(4096)]!
   const cpus = wideMachine(kmem)
-  const heaps = [newPages(kmem, 64 * MiB), cpus].map((pages) => new kmem.Kmalloc(pages))
+  const heaps = [newPages(kmem, 64), cpus].map((pages) => new kmem.Kmalloc(pages))
   const [near, wide] = [heaps[0]!, heaps[1]!]
   const caches = Array.from({ length: 12 }, (_, i) => {
     const { slabs } = heaps[i & 1]!
@@ -142,17 +141,13 @@ function objectScenarios(kmem: Kmem): readonly Scenario[] {
 
 function virtualScenarios(kmem: Kmem): readonly Scenario[] {
   const random = new Xorshift32(3)
-  const vm = new kmem.Vmalloc(newPages(kmem, 128 * MiB))
+  const vm = new kmem.Vmalloc(newPages(kmem, 128))
   const space = new kmem.VmapSpace({ start: 0, end: 2 ** 48 })
   const formats = [kmem.X86_64, kmem.SV39, kmem.ARM64, kmem.I386]
-  const mapped = formats.map((format) => {
-    const pages = newPages(kmem, 64 * MiB)
-    const tables = new kmem.PageTables(kmem.frameSource(pages), format)
-    const pfns = kmem.allocPagesBulk(pages, kmem.GFP_KERNEL, 256)
-    const address = 2 ** (format.vaBits - 1)
-    tables.mapPages(address, pfns, 0, 256, kmem.PAGE_KERNEL)
-    const memories = [0, 64].map((tlb) => new kmem.VirtualMemory(tables, { tlb }))
-    return { tables, pfns, address, memories }
+  const spaces = formats.map((format) => {
+    const space = mapped(kmem, format)
+    const memories = [0, 64].map((tlb) => new kmem.VirtualMemory(space.tables, { tlb }))
+    return { ...space, memories }
   })
   return [
     replaced<VirtAddr>(
@@ -170,15 +165,15 @@ function virtualScenarios(kmem: Kmem): readonly Scenario[] {
     repeated(
       'maps and unmaps pages, four formats',
       (i) => {
-        const { tables, pfns, address } = mapped[i & 3]!
-        tables.unmapRange(address, 256 * 4096)
-        tables.mapPages(address, pfns, 0, 256, kmem.PAGE_KERNEL)
+        const { tables, pfns, address } = spaces[i & 3]!
+        tables.unmapRange(address, PAGES * 4096)
+        tables.mapPages(address, pfns, 0, PAGES, kmem.PAGE_KERNEL)
       },
-      20,
+      5,
     ),
     repeated('translates, loads and stores, four formats', (i) => {
-      const { tables, address, memories } = mapped[i & 3]!
-      const place = address + (random.below(256 * 4096) & ~3)
+      const { tables, address, memories } = spaces[i & 3]!
+      const place = address + (random.below(PAGES * 4096) & ~3)
       const memory = memories[(i >> 2) & 1]!
       memory.storeU32(place, tables.translate(place) >>> 0)
       memory.loadU32(place)
@@ -219,16 +214,16 @@ function replaced<Block>(
   )
 }
 
-function newPages(kmem: Kmem, size: number): Pages {
-  return new kmem.BuddyAllocator({ ram: new kmem.PhysicalMemory({ size }) })
+function newPages(kmem: Kmem, mib: number): Pages {
+  return new kmem.BuddyAllocator({ ram: new kmem.PhysicalMemory({ size: mib * kmem.MiB }) })
 }
 
-/** Two nodes, four CPUs, the zones of a PC below and above 4 GiB; RAM for the first GiB of each node alone. */
+/** Two nodes with two CPUs and 256 MiB each: one below 4 GiB with zones DMA and DMA32, one above with Normal. */
 function wideMachine(kmem: Kmem): Pages {
   const ram = new kmem.PhysicalMemory({
     map: [
-      { base: 0, size: GiB / 4, type: 'usable', node: 0 },
-      { base: 4 * GiB, size: GiB / 4, type: 'usable', node: 1 },
+      { base: 0, size: 256 * kmem.MiB, type: 'usable', node: 0 },
+      { base: 4 * kmem.GiB, size: 256 * kmem.MiB, type: 'usable', node: 1 },
     ],
   })
   return new kmem.BuddyAllocator({ ram, cpus: 4, cpuNodes: [0, 0, 1, 1] })

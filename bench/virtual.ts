@@ -24,7 +24,8 @@ const PAIRS = 2000
 const ROUND = 500
 const CHOICES = 65536
 const AREA_BYTES = 65536
-const PAGES = 1000
+/** Pages that a benchmark of page tables maps. */
+export const PAGES = 1000
 const MASK = 0x3ff
 const MiB = 1048576
 
@@ -138,8 +139,8 @@ function machine(kmem: Kmem, mib: number) {
   return { ram, pages, vm: new kmem.Vmalloc(pages) }
 }
 
-/** Tables with some pages mapped, at the start of the upper half. */
-function mapped(kmem: Kmem, format: Kmem['X86_64']) {
+/** Tables with {@link PAGES} pages mapped, at the start of the upper half. */
+export function mapped(kmem: Kmem, format: Kmem['X86_64']) {
   const ram = new kmem.PhysicalMemory({ size: 64 * MiB })
   const pages = new kmem.BuddyAllocator({ ram })
   const tables = new kmem.PageTables(kmem.frameSource(pages), format)
