@@ -3,6 +3,7 @@ import {
   BuddyAllocator,
   cacheState,
   GiB,
+  type KernelBug,
   Kmalloc,
   LAYOUT_FLAT,
   LAYOUT_X86_64,
@@ -14,7 +15,10 @@ import {
   type SlabTrace,
   type VirtAddr,
 } from '../../src/index'
-import { expectSound, machineHash, must, type SlabMachine } from './machines'
+import { cpuOf } from '../../src/slab/partial'
+import { SLAB_CPU_FREE, SLAB_FREE } from '../../src/state/slabSchema'
+import { thrownBy } from '../buddy/machines'
+import { expectSound, machineHash, must, type SlabMachine, slabOf } from './machines'
 import { SlabScript } from './script'
 
 const STEPS = 3000
@@ -80,6 +84,27 @@ describe('a mask that is no mask', () => {
       expect(machineHash(machine)).toBe(before)
     }
     expect(cache.alloc()).toBe(objects[0])
+  })
+})
+
+describe('a place below 0 in the state, which no slab has', () => {
+  it.each([
+    ['as the first free object of a CPU', 0],
+    ['as the first free object of the slab that a CPU holds', 1],
+  ])('%s is found as the long way finds it', (_where, own) => {
+    const machines = [machineAt(0, LAYOUT_FLAT), machineAt(0, LAYOUT_FLAT)] as const
+    machines[1].slabs.setTrace(NO_TRACE)
+    for (const machine of machines) {
+      const { slabs } = machine
+      const cache = new SlabCache(slabs, { name: 'objects', size: 512 })
+      const slab = slabOf(machine, must(cache.alloc()))
+      const cpu = cpuOf(slabs.context, cache.record) + SLAB_CPU_FREE
+      slabs.words[slab + SLAB_FREE] = own === 1 ? -1 : 0
+      slabs.words[cpu] = own === 1 ? 0 : -1
+      expect((thrownBy(() => cache.alloc()) as KernelBug).code).toBe('FREELIST_CORRUPT')
+      expect(cache.alloc()).not.toBeNull()
+    }
+    expect(machineHash(machines[0])).toBe(machineHash(machines[1]))
   })
 })
 
