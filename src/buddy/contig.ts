@@ -21,10 +21,9 @@ import {
   PAGE_REFS,
   ZONE_INDEX,
   ZONE_NR_ISOLATE,
-  ZONE_SPANNED,
   ZONE_START,
 } from '../state/schema'
-import { ZONE_MOVABLE, zoneOfPfn } from '../zone/zones'
+import { ZONE_MOVABLE, zoneEnd, zoneOfPfn } from '../zone/zones'
 import { highestZone, zonelistFor } from './allocPages'
 import type { BuddyAllocator } from './buddyAllocator'
 import { checkFrame, checkNode, checkRequest } from './checks'
@@ -112,8 +111,9 @@ function allocContig(c: BuddyContext, start: number, end: number, type: number):
   touchFresh(c.words, start, end)
   if (!isolateRange(c, zone, first, last, type)) return EBUSY
   drainAll(c, zone)
-  const outer = outerStart(c, start)
-  if (!allFree(c, outer, end)) {
+  // The block that holds `start`: if it is not free, no more is `start`.
+  const outer = blockHead(c.words, start)
+  if (outer < 0 || !allFree(c, outer, end)) {
     unisolateRange(c, zone, first, last, type)
     return EBUSY
   }
@@ -183,7 +183,7 @@ function isolateBlock(c: BuddyContext, zone: number, block: number, type: number
 /** True for a pageblock that other zones have a part in: its free pages could not all be counted (DIFF-23). */
 function isShared(c: BuddyContext, zone: number, block: number): boolean {
   const mixed = (c.words[c.blocks + (block >> PAGEBLOCK_ORDER)]! & BLOCK_MIXED) !== 0
-  return mixed || !inZone(c, zone, block + PAGEBLOCK_PAGES - 1)
+  return mixed || block + PAGEBLOCK_PAGES > zoneEnd(c.words, zone)
 }
 
 /** True when the pageblock holds a page that nothing can move away. */
@@ -216,7 +216,7 @@ function splitAcross(c: BuddyContext, zone: number, boundary: number): boolean {
   const words = c.words
   const order = MAX_ORDER - 1
   const head = boundary & -(1 << order)
-  if (head === boundary || !inZone(c, zone, head) || !inZone(c, zone, boundary)) return true
+  if (head === boundary) return true
   if (freeBlockOrder(c, head) === order) {
     removeFreeBlock(c, zone, head, order)
     if (blockType(c, head) !== MIGRATE_ISOLATE) {
@@ -232,25 +232,14 @@ function splitAcross(c: BuddyContext, zone: number, boundary: number): boolean {
     freeOnePage(c, zone, boundary, PAGEBLOCK_ORDER, blockType(c, boundary), false)
     return true
   }
-  const compound = compoundHead(words, boundary as Pfn)
-  return compound === boundary || (words[pageRecord(compound) + PAGE_FLAGS]! & PG_HEAD) === 0
-}
-
-function inZone(c: BuddyContext, zone: number, pfn: number): boolean {
-  const start = c.words[zone + ZONE_START]!
-  return pfn >= start && pfn < start + c.words[zone + ZONE_SPANNED]!
+  return compoundHead(words, boundary as Pfn) === boundary
 }
 
 /** Ends the isolation of one pageblock; it and its free pages are of `type` from now on. */
 function unisolateBlock(c: BuddyContext, zone: number, block: number, type: number): void {
   const words = c.words
-  const buddy = block ^ PAGEBLOCK_PAGES
-  if (
-    freeBlockOrder(c, block) === PAGEBLOCK_ORDER &&
-    inZone(c, zone, buddy) &&
-    freeBlockOrder(c, buddy) === PAGEBLOCK_ORDER &&
-    blockType(c, buddy) !== MIGRATE_ISOLATE
-  ) {
+  if (freeBlockOrder(c, block) === PAGEBLOCK_ORDER) {
+    // It may merge with its buddy.
     removeFreeBlock(c, zone, block, PAGEBLOCK_ORDER)
     setPageblockType(c, block, type)
     words[zone + ZONE_NR_ISOLATE]! -= 1
@@ -261,12 +250,6 @@ function unisolateBlock(c: BuddyContext, zone: number, block: number, type: numb
   addFreePages(words, zone, currentPcp(c, zone), moved, type === MIGRATE_CMA)
   setPageblockType(c, block, type)
   words[zone + ZONE_NR_ISOLATE]! -= 1
-}
-
-/** Head of the free block that holds `start`, or `start` itself. */
-function outerStart(c: BuddyContext, start: number): number {
-  const head = blockHead(c.words, start)
-  return head >= 0 && freeBlockOrder(c, head) >= 0 ? head : start
 }
 
 function allFree(c: BuddyContext, start: number, end: number): boolean {
@@ -285,10 +268,8 @@ function takeFreeRange(c: BuddyContext, zone: number, start: number, end: number
   while (page < end) {
     const order = freeBlockOrder(c, page)
     removeFreeBlock(c, zone, page, order)
-    for (let i = 0; i < 1 << order; i++, page++) {
-      words[pageRecord(page) + PAGE_FLAGS] = 0
-      words[pageRecord(page) + PAGE_REFS] = 1
-    }
+    // Their flags are clear.
+    for (let i = 0; i < 1 << order; i++, page++) words[pageRecord(page) + PAGE_REFS] = 1
   }
   return page
 }
@@ -304,7 +285,7 @@ function findContig(c: BuddyContext, count: number, gfp: number, node: number): 
   for (let at = zonelistFor(c, node, gfp); words[at] !== 0; at++) {
     const zone = words[at]!
     if (words[zone + ZONE_INDEX]! > highest) continue
-    const end = words[zone + ZONE_START]! + words[zone + ZONE_SPANNED]!
+    const end = zoneEnd(words, zone)
     let pfn = Math.ceil(words[zone + ZONE_START]! / step) * step
     for (; pfn + count <= end; pfn += step) {
       if (!rangeUsable(c, zone, pfn, pfn + count)) continue
