@@ -59,7 +59,7 @@ export function givesUpEarly(r: SlowRequest): boolean {
 /** Gives one high-atomic pageblock of the request's zones back; true when pages became free to it. */
 export function unreserveAny(c: BuddyContext, r: SlowRequest, force: boolean): boolean {
   const words = c.words
-  for (let at = r.start; at !== 0 && words[at] !== 0; at++) {
+  for (let at = r.start; words[at] !== 0; at++) {
     const zone = words[at]!
     if (!mayUse(words, zone, r.highestZone, r.nodemask)) continue
     if (unreserveHighatomic(c, zone, r.type, force)) return true

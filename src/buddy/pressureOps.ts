@@ -168,7 +168,7 @@ function reclaim(ops: PressureOps, c: BuddyContext, r: SlowRequest, flags: numbe
 /** True when a zone of the request would pass the min watermark if all was reclaimed that can be. */
 function couldPass(ops: PressureOps, c: BuddyContext, r: SlowRequest, flags: number): boolean {
   const words = c.words
-  for (let at = r.start; at !== 0 && words[at] !== 0; at++) {
+  for (let at = r.start; words[at] !== 0; at++) {
     const zone = words[at]!
     if (!mayUse(words, zone, r.highestZone, r.nodemask)) continue
     const number = (zone - c.zones) >> ZONE_WORDS_SHIFT
@@ -194,7 +194,7 @@ const KILLED = -2
 function killAndTry(ops: PressureOps, c: BuddyContext, r: SlowRequest): number {
   const pfn = attemptHigh(c, r)
   if (pfn >= 0) return pfn
-  if (r.order > PAGE_ALLOC_COSTLY_ORDER) return -1
+  // Costly orders come this far with RETRY_MAYFAIL only.
   if ((r.gfp & (__GFP_RETRY_MAYFAIL | __GFP_THISNODE)) !== 0) return -1
   // Requests for low zones do not kill, and without FS the killer only pretends to help (DIFF-10).
   if (r.highestZone < normalIndex(c.words) || (r.gfp & __GFP_FS) === 0) return -1

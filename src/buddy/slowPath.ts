@@ -18,7 +18,13 @@ import {
   ALLOC_MIN_RESERVE,
   ALLOC_WMARK_MIN,
 } from '../page/allocFlags'
-import { __GFP_ATOMIC, __GFP_DIRECT_RECLAIM, __GFP_KSWAPD_RECLAIM, __GFP_NOFAIL } from '../page/gfp'
+import {
+  __GFP_ATOMIC,
+  __GFP_DIRECT_RECLAIM,
+  __GFP_KSWAPD_RECLAIM,
+  __GFP_NOFAIL,
+  __GFP_NOWARN,
+} from '../page/gfp'
 import { gfpToAllocFlags } from '../page/gfpAllocFlags'
 import { ZONE_MANAGED, ZONE_NODE } from '../state/schema'
 import type { BuddyContext, Nodemask, SlowRequest } from './context'
@@ -72,7 +78,7 @@ export function allocSlow(
     if (pfn >= 0) return pfn
     if ((gfp & __GFP_NOFAIL) === 0) break
     if ((gfp & __GFP_DIRECT_RECLAIM) === 0) {
-      warnOnce(c, WARN_NOFAIL_NONBLOCK)
+      if ((gfp & __GFP_NOWARN) === 0) warnOnce(c, WARN_NOFAIL_NONBLOCK)
       break
     }
     const last = lastResort(c, r)

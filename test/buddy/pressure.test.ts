@@ -10,8 +10,6 @@ import {
   __GFP_NORETRY,
   __GFP_RETRY_MAYFAIL,
   __GFP_THISNODE,
-  type BuddyAllocator,
-  type BuddyOptions,
   CONTEXT_MEMALLOC,
   CONTEXT_OOM_VICTIM,
   CONTEXT_PIN,
@@ -19,91 +17,16 @@ import {
   GFP_KERNEL,
   inContext,
   kernelLog,
-  MiB,
   OutOfMemory,
-  PAGE_SIZE,
-  type Pfn,
-  type PressureOps,
-  withPressure,
 } from '../../src/index'
-import { eventCount } from '../../src/state/counters'
 import {
-  CPU_EVENTS,
   EVENT_COMPACT_FAIL,
   EVENT_COMPACT_STALL,
   EVENT_COMPACT_SUCCESS,
   EVENT_OOM_KILL,
-  ZONE_WMARK,
 } from '../../src/state/schema'
-import { faults, flatMachine, freePagesOf, zoneOf } from './machines'
-
-const NR_PAGES = (16 * MiB) / PAGE_SIZE
-
-/** A machine of 16 MiB whose reclaimer writes down its calls and answers as `answers` says. */
-class Pressed {
-  readonly calls: string[] = []
-  readonly pages: BuddyAllocator
-  /** The pages that are in use, ascending; all but those below the min mark at first. */
-  taken: Pfn[] = []
-  answers: Partial<PressureOps> = {}
-
-  constructor(options: Partial<BuddyOptions> = {}) {
-    this.pages = flatMachine(NR_PAGES, 0, {
-      ...options,
-      pressure: withPressure({
-        directReclaim: (r) => this.call(`reclaim ${r.order}`, this.answers.directReclaim?.(r) ?? 0),
-        directCompact: (r, priority) =>
-          this.call(`compact ${priority}`, this.answers.directCompact?.(r, priority) ?? 'skipped'),
-        outOfMemory: (r) => this.call(`oom ${r.order}`, this.answers.outOfMemory?.(r) ?? false),
-        reclaimablePages: (zone) => this.answers.reclaimablePages?.(zone) ?? 0,
-      }),
-    } as Omit<BuddyOptions, 'memory' | 'ram'>)
-    this.exhaust(GFP_KERNEL | __GFP_NORETRY)
-  }
-
-  /** Takes all that a mask gets. */
-  exhaust(gfp: number): void {
-    for (;;) {
-      const pfn = this.pages.allocPages(gfp)
-      if (pfn === null) break
-      this.taken.push(pfn)
-    }
-    this.taken.sort((a, b) => a - b)
-    this.pages.drainAllPages()
-    this.calls.length = 0
-  }
-
-  /** Frees the lowest `count` pages that were taken: the first ones form whole blocks. */
-  release(count: number): number {
-    for (const pfn of this.taken.splice(0, count)) this.pages.freePages(pfn)
-    this.pages.drainAllPages()
-    return count
-  }
-
-  get min(): number {
-    return this.pages.words[zoneOf(this.pages, 0, 2) + ZONE_WMARK]!
-  }
-
-  get free(): number {
-    return freePagesOf(this.pages, zoneOf(this.pages, 0, 2))
-  }
-
-  event(event: number): number {
-    const words = this.pages.words
-    return eventCount(words, this.pages.context.cpuRecord + CPU_EVENTS + 2 * event)
-  }
-
-  private call<T>(name: string, answer: T): T {
-    this.calls.push(name)
-    return answer
-  }
-}
-
-function counted(calls: readonly string[]): string[] {
-  const counts = new Map<string, number>()
-  for (const call of calls) counts.set(call, (counts.get(call) ?? 0) + 1)
-  return Array.from(counts, ([call, count]) => `${count} × ${call}`)
-}
+import { faults } from './machines'
+import { counted, Pressed } from './pressed'
 
 describe('compaction before reclaim', () => {
   it('is enough when it makes a block', () => {
