@@ -1,0 +1,92 @@
+/** The last hope of a machine with nothing to reclaim: the high-atomic reserve. Who gets it, and who does not. Spec §6.1. */
+
+import { describe, expect, it } from 'vitest'
+import {
+  __GFP_DMA,
+  __GFP_MEMALLOC,
+  __GFP_NOMEMALLOC,
+  __GFP_NORETRY,
+  __GFP_RETRY_MAYFAIL,
+  type BuddyAllocator,
+  GFP_ATOMIC,
+  GFP_KERNEL,
+  toPfn,
+} from '../../src/index'
+import { ZONE_HIGHATOMIC } from '../../src/state/schema'
+import { faults, flatMachine, freePagesOf, twoNodes, zoneOf } from './machines'
+
+const NORETRY = GFP_KERNEL | __GFP_NORETRY
+
+/** What a machine has in its reserve. */
+function reserveOf(pages: BuddyAllocator, zone: number): number {
+  return pages.words[zone + ZONE_HIGHATOMIC]!
+}
+
+/**
+ * A machine of 16 MiB with pageblocks reserved for atomic requests: of the last one all pages are free, of one before it the
+ * first 16. All other pages are in use.
+ */
+function reserved(blocks = [0]): { pages: BuddyAllocator; zone: number } {
+  const pages = flatMachine(4096)
+  const zone = zoneOf(pages, 0, 2)
+  while (pages.allocPages(NORETRY) !== null);
+  pages.drainAllPages()
+  const free = (start: number, end: number) => {
+    for (let pfn = start; pfn < end; pfn++) pages.freePages(toPfn(pfn))
+    pages.drainAllPages()
+  }
+  for (const block of blocks) {
+    free(block, block + 16)
+    // Between the min mark and the low one an order of more than 0 takes its pageblock along.
+    expect(pages.allocPages(GFP_ATOMIC, 4)).toBe(block)
+  }
+  for (const block of blocks) pages.freePages(toPfn(block), 4)
+  const last = blocks.at(-1) ?? 0
+  free(last + 16, last + 512)
+  while (pages.allocPages(NORETRY | __GFP_MEMALLOC) !== null);
+  expect(reserveOf(pages, zone)).toBe(512 * blocks.length)
+  return { pages, zone }
+}
+
+describe('the high-atomic reserve of a machine with nothing to reclaim', () => {
+  it.each<[who: string, gfp: number, order: number]>([
+    ['an ordinary request', GFP_KERNEL, 0],
+    ['one for a large block', GFP_KERNEL, 3],
+    ['a costly one that persists', GFP_KERNEL | __GFP_RETRY_MAYFAIL, 4],
+  ])('goes to %s, from frame 0 on', (_who, gfp, order) => {
+    const { pages, zone } = reserved()
+    const free = freePagesOf(pages, zone)
+    expect(pages.allocPages(gfp, order)).toBe(0)
+    expect(reserveOf(pages, zone)).toBe(0)
+    pages.drainAllPages()
+    expect(freePagesOf(pages, zone)).toBe(free - (1 << order))
+    expect(faults(pages)).toEqual([])
+  })
+
+  it.each<[who: string, gfp: number, order: number]>([
+    ['one that wants one round', NORETRY, 0],
+    ['a costly one', GFP_KERNEL, 4],
+    ['one that may not wait nor use reserves', __GFP_NOMEMALLOC, 0],
+  ])('does not go to %s', (_who, gfp, order) => {
+    const { pages, zone } = reserved()
+    expect(pages.allocPages(gfp, order)).toBeNull()
+    expect(reserveOf(pages, zone)).toBe(512)
+    expect(faults(pages)).toEqual([])
+  })
+
+  it('is given up pageblock by pageblock, until one has what is asked for', () => {
+    const { pages, zone } = reserved([0, 512])
+    expect(pages.allocPages(GFP_KERNEL | __GFP_RETRY_MAYFAIL, 5)).toBe(512)
+    expect(reserveOf(pages, zone)).toBe(0)
+    expect(faults(pages)).toEqual([])
+  })
+
+  it('stays where the request may not use its zone', () => {
+    const pages = twoNodes()
+    const zone = zoneOf(pages, 0, 1)
+    for (const gfp of [NORETRY, __GFP_MEMALLOC | __GFP_DMA]) while (pages.allocPages(gfp) !== null);
+    pages.words[zone + ZONE_HIGHATOMIC] = 512
+    expect(pages.allocPages(GFP_KERNEL | __GFP_DMA)).toBeNull()
+    expect(reserveOf(pages, zone)).toBe(512)
+  })
+})
