@@ -21,6 +21,8 @@ export interface Case {
   readonly name: string
   /** What the heap is made for: live pages, or live objects, at the most. */
   readonly live: number
+  /** Heaps that serve the calls in turn and share the live blocks; a single heap, without turns, when absent. */
+  readonly heaps?: number
   /** Pairs that one call of the workload does; chosen by the speed of the peer when absent. */
   readonly pairs?: number
   /** What the time is to be at most, in times the floor's. */
@@ -58,8 +60,8 @@ export async function warmCopies(
     const url = new URL(`./workloads.ts?peer=${encodeURIComponent(kind.copy)}`, import.meta.url)
     const workloads = (await import(url.href)) as Workloads
     for (let heap = 0; heap < 3; heap++) {
-      for (const { live, pairs, setUp } of cases) {
-        setUp(workloads, kind.create(live + heap))(pairs ?? SLOW_PAIRS)
+      for (const one of cases) {
+        one.setUp(workloads, heapFor(kind, workloads, one, heap))(one.pairs ?? SLOW_PAIRS)
       }
     }
     copies.set(kind, workloads)
@@ -92,15 +94,23 @@ export async function medianNs(call: () => unknown, { budgetNs }: Effort): Promi
   return p50
 }
 
+/** The heap of a case, with room for `more` live blocks besides. */
+export function heapFor(kind: PeerKind, workloads: Workloads, one: Case, more = 0): Peer {
+  const { live, heaps } = one
+  if (heaps === undefined) return kind.create(live + more)
+  return workloads.inTurn(Array.from({ length: heaps }, () => kind.create(live / heaps + more)))
+}
+
 /** The median nanoseconds per pair, or null when the peer cannot hold that much. */
 async function nsPerPair(
   kind: PeerKind,
   workloads: Workloads,
-  { live, pairs, setUp }: Case,
+  one: Case,
   effort: Effort,
 ): Promise<number | null> {
+  const { live, pairs, setUp } = one
   if (live > kind.maxLive) return null
-  const work = setUp(workloads, kind.create(live))
+  const work = setUp(workloads, heapFor(kind, workloads, one))
   settle(work, pairs ?? SLOW_PAIRS, 4 * live)
   const count = pairs ?? choosePairs(work)
   return (await medianNs(() => work(count), effort)) / count

@@ -2,7 +2,7 @@
  * Compares kmem with its peers and prints the tables, also to `bench/out/latest.md`.
  *
  * `npm run bench`, or `npm run bench -- --quick` for a tenth of the time and figures to match; `-- --objects` or
- * `-- --pages`, `-- --virtual` or `-- --native` for that part alone.
+ * `-- --pages`, `-- --several`, `-- --virtual` or `-- --native` for that part alone.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -17,6 +17,7 @@ import { growthCases, pageCases } from './pageCases'
 import { type PeerKind, peerKinds } from './peers'
 import { measureReplays } from './replay'
 import { measureScale } from './scale'
+import { measureSeveral } from './several'
 import { aim, count, ratio, show, table } from './table'
 import { compileTlsf } from './tlsf'
 import { measureTracing } from './tracing'
@@ -29,11 +30,12 @@ const kmem = await loadKmem()
 if (kmem === null) console.error('dist/ is missing: kmem is left out (npm run build)')
 const newTlsf = await compileTlsf()
 const sections = [`# Benchmarks\n\n${machine()}`]
-const parts = ['--pages', '--objects', '--virtual', '--native']
+const parts = ['--pages', '--objects', '--several', '--virtual', '--native']
 const chosen = parts.filter((part) => process.argv.includes(part))
 const wanted = (part: string): boolean => chosen.length === 0 || chosen.includes(part)
 if (wanted('--pages')) sections.push(...(await pageSections()))
 if (wanted('--objects')) sections.push(...(await objectSections()))
+if (wanted('--several') && kmem !== null) sections.push(await several(kmem))
 if (wanted('--virtual') && kmem !== null) sections.push(...(await virtualSections(kmem)))
 if (wanted('--native') && kmem !== null) sections.push(...(await nativeSections(kmem)))
 const text = `${sections.join('\n\n')}\n`
@@ -116,6 +118,11 @@ async function objectSections(): Promise<readonly string[]> {
     limitsOf(kinds, 'objects'),
     ...(kmem === null ? [] : [memory(kmem)]),
   ]
+}
+
+async function several(kmem: Kmem): Promise<string> {
+  const { kinds, rows } = await measureSeveral(kmem, newTlsf, effort)
+  return `## Several at once: ns per pair of alloc and free\n\n${comparison(kinds, rows)}`
 }
 
 async function virtualSections(kmem: Kmem): Promise<readonly string[]> {

@@ -63,6 +63,28 @@ export function populate(peer: Peer, live: number, draw: Draw): Population {
   return population
 }
 
+/** Several heaps as one: each allocation goes to the next of them. A block's lowest two bits say whose it is. */
+class InTurn implements Peer {
+  private turn = 0
+
+  constructor(private readonly heaps: readonly Peer[]) {}
+
+  alloc(request: number): number {
+    const which = this.turn
+    this.turn = which + 1 < this.heaps.length ? which + 1 : 0
+    return (this.heaps[which]!.alloc(request) << 2) | which
+  }
+
+  free(block: number, request: number): void {
+    this.heaps[block & 3]!.free(block >> 2, request)
+  }
+}
+
+/** Up to four heaps as one. */
+export function inTurn(heaps: readonly Peer[]): Peer {
+  return new InTurn(heaps)
+}
+
 /** Allocates a block and frees it at once, `pairs` times. */
 export function allocFree(peer: Peer, request: number, pairs: number): void {
   let failed = 0
