@@ -45,7 +45,7 @@ import {
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
 import type { SlabContext } from './context'
-import { isPlace, OUTSIDE, readFreePointer, setLive, writeFreePointer } from './freePointer'
+import { isPlace, readFreePointer, setLive, writeFreePointer } from './freePointer'
 import { addPartial } from './partial'
 import type { SlabCache } from './slabCache'
 import { takeRecord } from './slabState'
@@ -195,11 +195,11 @@ function slabState(c: SlabContext, cache: number, slab: number): SlabState {
 
 /** The free objects of a chain, as far as it can be trusted. */
 function chainOf(c: SlabContext, cache: number, slab: number, first: number): string[] {
+  const { words } = c
   const objects: string[] = []
-  const base = slab === 0 ? 0 : c.words[slab + SLAB_PFN]! * PAGE_SIZE
-  for (let at = first; at !== 0 && at !== OUTSIDE; ) {
-    if (!isPlace(c.words, cache, slab, at - 1) || objects.length > c.words[slab + SLAB_OBJECTS]!)
-      break
+  const base = words[slab + SLAB_PFN]! * PAGE_SIZE
+  for (let at = first; isPlace(words, cache, slab, at - 1); ) {
+    if (objects.length === words[slab + SLAB_OBJECTS]) break
     objects.push(`0x${(base + at - 1).toString(16)}`)
     at = readFreePointer(c, cache, slab, at - 1)
   }

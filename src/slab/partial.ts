@@ -39,7 +39,7 @@ import {
 } from '../state/slabSchema'
 import { formatName } from './cacheName'
 import type { SlabContext } from './context'
-import { isLive, isPlace, OUTSIDE, readFreePointer, writeFreePointer } from './freePointer'
+import { isLive, isPlace, readFreePointer, writeFreePointer } from './freePointer'
 import { cacheNode, countSlab, discardSlab, freeSlab, refuse, slabNode } from './slabs'
 
 /** A cache's record of the CPU that runs. */
@@ -163,7 +163,7 @@ function checkChain(c: SlabContext, cache: number, cpu: number, slab: number): n
   const limit = words[slab + SLAB_OBJECTS]!
   let count = 0
   for (let at = words[cpu + SLAB_CPU_FREE]!; at !== 0; count++) {
-    const sound = at !== OUTSIDE && isPlace(words, cache, slab, at - 1) && count < limit
+    const sound = isPlace(words, cache, slab, at - 1) && count < limit
     if (!sound || isLive(words, cache, slab, at - 1)) throw isolate(c, cache, cpu, slab)
     at = readFreePointer(c, cache, slab, at - 1)
   }
