@@ -150,14 +150,14 @@ async function measureCase(
   const kind = kindOf(kmem)
   const workloads = (await warmCopies([kind], warm)).get(kind)!
   const population = workloads.populate(kind.create(live), live, ours)
-  workloads.replaceMixed(population, SETTLE * live)
+  workloads.replaceUnsized(population, SETTLE * live)
   await native.run(SETTLE * live)
   const mine: number[] = []
   const theirs: number[] = []
   const end = performance.now() + (4 * budgetNs) / 1e6
   do {
     const start = process.hrtime.bigint()
-    workloads.replaceMixed(population, PAIRS)
+    workloads.replaceUnsized(population, PAIRS)
     mine.push(Number(process.hrtime.bigint() - start) / PAIRS)
     theirs.push((await native.run(PAIRS)) / PAIRS)
   } while (performance.now() < end)

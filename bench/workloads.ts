@@ -132,6 +132,27 @@ export function replaceMixed(population: Population, pairs: number): void {
   if (failed < 0) throw new Error('exhausted')
 }
 
+/**
+ * The same for a heap that needs to know of a block to free no more than where it is: what blocks were asked for is not
+ * written down, as little as in a program in C.
+ */
+export function replaceUnsized(population: Population, pairs: number): void {
+  const { peer, blocks, slots, nextRequests } = population
+  let { cursor } = population
+  let failed = 0
+  for (let i = 0; i < pairs; i++) {
+    const slot = slots[cursor]!
+    const request = nextRequests[cursor]!
+    cursor = (cursor + 1) & (CHOICES - 1)
+    peer.free(blocks[slot]!, 0)
+    const block = peer.alloc(request)
+    failed |= block
+    blocks[slot] = block
+  }
+  population.cursor = cursor
+  if (failed < 0) throw new Error('exhausted')
+}
+
 /** Frees `burst` live pages at random, then allocates as many: more than any cache of single pages holds. */
 export function replaceBurst(population: Population, burst: number): void {
   const { peer, blocks, shuffled } = population
