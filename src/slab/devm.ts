@@ -22,7 +22,7 @@ import {
   type DevresRelease,
   notManaged,
 } from './devresList'
-import { arrayBytes, ZERO_SIZE_PTR } from './kmalloc'
+import { arrayBytes, isNothing, ZERO_SIZE_PTR } from './kmalloc'
 import { takePages } from './slabs'
 
 /** Bytes of the records of pages and of actions: two words each. */
@@ -225,11 +225,6 @@ const releasePages: DevresRelease = (_data, payload) => {
 const releaseAction: DevresRelease = (_data, payload) => {
   const { action, data } = payload as Action
   action(data as never)
-}
-
-/** Whether an address stands for no memory. */
-function isNothing(address: VirtAddr | null): address is null {
-  return address === null || (address >= 0 && address <= ZERO_SIZE_PTR)
 }
 
 function memoryAt(list: DevresList, address: VirtAddr): DevresRecord {

@@ -185,9 +185,9 @@ export function kmallocCache(words: Int32Array, size: number, gfp: number): numb
   return words[SLAB_KMALLOC_TABLE + kmallocSlot(kmallocKind(gfp), kmallocIndex(size))]!
 }
 
-/** True for what stands for no memory. */
-function isNothing(p: number | null): boolean {
-  return p === null || (typeof p === 'number' && p >= 0 && p <= ZERO_SIZE_PTR)
+/** True for what stands for no memory: null, and the addresses up to {@link ZERO_SIZE_PTR}. */
+export function isNothing(p: number | null): p is null {
+  return p === null || (Number.isInteger(p) && p >= 0 && p <= ZERO_SIZE_PTR)
 }
 
 /** Frees by address alone. */
@@ -196,7 +196,7 @@ function freeAny(c: SlabContext, p: number | null): void {
     c.trace?.kfree(p ?? 0)
     return
   }
-  const address = p as number
+  const address: number = p
   const slab = slabAt(c, address)
   if (slab === 0) freeLarge(c, address)
   c.trace?.kfree(address)
@@ -206,7 +206,7 @@ function freeAny(c: SlabContext, p: number | null): void {
 function usableSize(c: SlabContext, p: number | null): number {
   if (isNothing(p)) return 0
   const words = c.words
-  const address = p as number
+  const address: number = p
   const slab = slabAt(c, address)
   if (slab === 0) {
     const size = largeSize(c, address)

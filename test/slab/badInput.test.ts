@@ -9,6 +9,7 @@ import {
   findCache,
   GFP_KERNEL,
   InvalidArgument,
+  KernelBug,
   Kmalloc,
   kmallocCacheOf,
   loadCache,
@@ -27,6 +28,7 @@ import {
   type SlabCacheOptions,
   type SlabOptions,
   slabNodeOnline,
+  type VirtAddr,
 } from '../../src/index'
 import { kmemCacheAllocBulk } from '../../src/slab/cacheBulk'
 import { SLAB_KMALLOC } from '../../src/slab/flags'
@@ -170,6 +172,18 @@ describe('an argument out of its range', () => {
     const [slabsNow, , ramNow] = machineHash(used).split(',')
     expect([slabsNow, ramNow]).toEqual([slabs, ram])
     expectSound(used)
+  })
+
+  it('is no address of nothing with a fraction', () => {
+    const p = 8.5 as VirtAddr
+    for (const call of [
+      () => used.heap.kfree(p),
+      () => used.heap.ksize(p),
+      () => used.heap.krealloc(p, 8),
+    ]) {
+      expect(expectRefused(used, call, '8.5')).toBeInstanceOf(KernelBug)
+    }
+    expect(used.heap.ksize(8 as VirtAddr)).toBe(0)
   })
 
   it('leaves a block alone when both mobility bits are asked for', () => {

@@ -8,6 +8,7 @@ import {
   InvalidArgument,
   KernelBug,
   PAGE_SIZE,
+  type VirtAddr,
 } from '../../src/index'
 import {
   devmAddAction,
@@ -74,6 +75,7 @@ describe('managed memory', () => {
     expect(devmKmemdup(dev, new Uint8Array(0))).toBe(ZERO_SIZE_PTR)
     devmKfree(dev, ZERO_SIZE_PTR)
     devmKfree(dev, null)
+    expect(() => devmKfree(dev, 8.5 as VirtAddr)).toThrow(KernelBug)
     expect(machine.calls()).toEqual([])
     expect(dev.releaseAll()).toBe(0)
   })
