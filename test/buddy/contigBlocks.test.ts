@@ -20,12 +20,12 @@ import {
   nodeState,
   stateHash,
   toPfn,
-  type ZoneState,
 } from '../../src/index'
 import { pageRecord } from '../../src/page/memmap'
 import { PG_HEAD, PG_LRU, PG_RESERVED } from '../../src/page/pageFlags'
 import { PAGE_FLAGS, ZONE_FREE_CMA, ZONE_NR_ISOLATE } from '../../src/state/schema'
 import { flatMachine, freePagesOf, thrownBy, twoNodes, zoneOf } from './machines'
+import { zone } from './zoneState'
 
 type Lists = Record<string, Record<string, number[]>>
 /** A block in use: its first frame, its order, flags of its first page. */
@@ -44,23 +44,7 @@ function machine(
       if (type !== '5') free += pfns.length << Number(order)
     }
   }
-  const zone: ZoneState = {
-    node: 0,
-    name,
-    startPfn: 0,
-    spanned: 4096,
-    present: 4096,
-    managed: 4096,
-    free,
-    watermark: { min: 10, low: 12, high: 14 },
-    boost: 0,
-    highatomicReserved: 0,
-    lowmemReserve: [0, 0, 0, 0],
-    pcp: { count: 0, high: 100, batch: 7, freeFactor: 0, lists: {} },
-    freeLists,
-    pageblocks,
-  }
-  const pages = loadZones([zone])
+  const pages = loadZones([zone({ name, free, freeLists, pageblocks })])
   for (const [pfn, order, flags = 0] of used) {
     adoptBlock(pages, toPfn(pfn), order)
     pages.words[pageRecord(pfn) + PAGE_FLAGS]! |= flags
@@ -71,14 +55,14 @@ function machine(
 /** Types of the pageblocks, free blocks, free pages, free pages of CMA, isolated pageblocks. */
 function look(pages: BuddyAllocator, index = 2): unknown[] {
   const { pageblocks, freeLists } = nodeState(pages, 0)[0] ?? expect.fail('no zone')
-  const zone = zoneOf(pages, 0, index)
+  const record = zoneOf(pages, 0, index)
   const { words } = pages
   return [
     pageblocks,
     freeLists,
-    freePagesOf(pages, zone),
-    words[zone + ZONE_FREE_CMA],
-    words[zone + ZONE_NR_ISOLATE],
+    freePagesOf(pages, record),
+    words[record + ZONE_FREE_CMA],
+    words[record + ZONE_NR_ISOLATE],
   ]
 }
 
