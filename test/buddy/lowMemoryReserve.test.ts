@@ -83,11 +83,12 @@ describe('the high-atomic reserve of a machine with nothing to reclaim', () => {
     expect(faults(pages)).toEqual([])
   })
 
-  /** Zones DMA and DMA32, of which one has nothing but a reserved pageblock, the other nothing at all. */
+  /** Zones DMA and DMA32, the latter of another node if it is the one, of which one has nothing but a reserved pageblock, the other nothing at all. */
   function lowZones(withReserve: 'DMA' | 'DMA32', high = 14): BuddyAllocator {
     const zones = (['DMA', 'DMA32'] as const).map((name, i) => {
       const startPfn = 4096 * i
-      const given = { name, startPfn, watermark: { min: 10, low: 12, high } }
+      const node = withReserve === 'DMA32' ? i : 0
+      const given = { node, name, startPfn, watermark: { min: 10, low: 12, high } }
       if (name !== withReserve) return zone(given)
       return zone({
         ...given,
@@ -103,7 +104,7 @@ describe('the high-atomic reserve of a machine with nothing to reclaim', () => {
   it('stays where the request may not use its zone', () => {
     const pages = lowZones('DMA32')
     expect(pages.allocPages(GFP_KERNEL | __GFP_DMA)).toBeNull()
-    expect(reserveOf(pages, zoneOf(pages, 0, 1))).toBe(512)
+    expect(reserveOf(pages, zoneOf(pages, 1, 1))).toBe(512)
   })
 
   it('comes from the last zone too, as soon as that is above the min mark', () => {
