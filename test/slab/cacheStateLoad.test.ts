@@ -11,6 +11,7 @@ import {
   type SlabCache,
   type SlabState,
   slubDebug,
+  type VirtAddr,
 } from '../../src/index'
 import { nodeCounters } from '../../src/slab/slabState'
 import { NODE_SLAB_UNRECLAIMABLE, SLAB_FRAMES } from '../../src/state/slabSchema'
@@ -149,6 +150,10 @@ describe('loadCache, for slabs of several pages,', () => {
     loadCache(cache, loaded)
     expect(cacheState(cache).cpu).toEqual(loaded.cpu)
     expect(words[counter]! - before).toBe(2 ** order + 2 ** minorder)
+    // The last object of the larger one is in use.
+    cache.free(
+      (16 * PAGE_SIZE + (must(loaded.cpu.partial[0]).objects - 1) * cache.size) as VirtAddr,
+    )
     const frames = (pfn: number) => words.subarray(SLAB_FRAMES + pfn, SLAB_FRAMES + pfn + 9)
     for (const [pfn, pages] of [
       [16, 2 ** order],
@@ -163,9 +168,11 @@ describe('loadCache, for slabs of several pages,', () => {
   })
 
   it('refuses one whose end lies outside memory, or on frames with objects', () => {
-    const { machine, cache, slab, state } = withOrders()
+    const { machine, cache, order, slab, state } = withOrders()
     const end = machine.pages.maxPfn
-    expectRefused(machine, cache, state(slab(end - 1, false)))
+    for (const out of [1, 2 ** order - 1]) {
+      expectRefused(machine, cache, state(slab(end + out - 2 ** order, false)))
+    }
     machine.words[SLAB_FRAMES + 17] = 1
     expectRefused(machine, cache, state(slab(16, false)))
     expectRefused(machine, cache, state(slab(40, false), slab(41, true)))
