@@ -10,6 +10,7 @@ import {
   type DevresEntry,
   type DevresGroup,
   type DevresList,
+  type DevresMarker,
   type DevresRecord,
   isRecord,
 } from './devresList'
@@ -40,9 +41,9 @@ export function removeGroup(list: DevresList, id: unknown): void {
   const group = findGroup(list.entries, id)
   if (group === null) throw noGroup(id)
   const { entries } = list
-  for (let at = entries.length - 1; at >= 0; at--) {
-    if (isMarkerOf(entries[at], group)) entries.splice(at, 1)
-  }
+  const mine = (entry: DevresEntry) => isMarkerOf(entry, group)
+  entries.splice(entries.findLastIndex(mine), 1)
+  if (group.closed) entries.splice(entries.findIndex(mine), 1)
   list.heap.kfree(group.object)
 }
 
@@ -84,17 +85,15 @@ export function takeRange(
 
 /** The newest group of this id, or without an id the newest that is open. */
 function findGroup(entries: readonly DevresEntry[], id: unknown): DevresGroup | null {
-  for (let at = entries.length - 1; at >= 0; at--) {
-    const entry = entries[at]
-    if (entry === undefined || isRecord(entry) || !entry.opens) continue
-    const { group } = entry
-    if (id === null ? !group.closed : group.id === id) return group
-  }
-  return null
+  const opening = entries.findLast((entry): entry is DevresMarker => {
+    if (isRecord(entry) || !entry.opens) return false
+    return id === null ? !entry.group.closed : entry.group.id === id
+  })
+  return opening?.group ?? null
 }
 
-function isMarkerOf(entry: DevresEntry | undefined, group: DevresGroup): boolean {
-  return entry !== undefined && !isRecord(entry) && entry.group === group
+function isMarkerOf(entry: DevresEntry, group: DevresGroup): boolean {
+  return !isRecord(entry) && entry.group === group
 }
 
 function noGroup(id: unknown): KernelBug {

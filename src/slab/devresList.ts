@@ -49,7 +49,7 @@ export interface DevresGroup {
 }
 
 /** A marker of a group. */
-interface DevresMarker {
+export interface DevresMarker {
   readonly group: DevresGroup
   readonly opens: boolean
 }

@@ -83,6 +83,18 @@ describe('records', () => {
     expect(dev.find(see)).toBe(a)
   })
 
+  it('are not found once the match has released them', () => {
+    const { dev } = managed()
+    for (const _ of [1, 2, 3]) dev.add(must(dev.alloc(nothing, 8)))
+    let asked = 0
+    const match = () => {
+      asked += 1
+      dev.releaseAll()
+      return false
+    }
+    expect([dev.find(nothing, match), asked]).toEqual([null, 1])
+  })
+
   it('are got: an older one that matches, or the new one', () => {
     const { machine, dev } = managed()
     const first = must(dev.alloc(nothing, 8))

@@ -2,7 +2,13 @@
 
 import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
-import { SlabAllocator, SlabCache, type SlabCacheOptions, type SlabOptions } from '../../src/index'
+import {
+  type KernelBug,
+  SlabAllocator,
+  SlabCache,
+  type SlabCacheOptions,
+  type SlabOptions,
+} from '../../src/index'
 import type { SlabContext } from '../../src/slab/context'
 import { TinyPages } from './tinyPages'
 
@@ -56,5 +62,15 @@ export class TinyMachine {
   /** Columns of a record, by their places in it. */
   columns(record: number, ...places: readonly number[]): number[] {
     return places.map((place) => this.words[record + place]!)
+  }
+}
+
+/** What a call throws, or null. */
+export function errorOf(call: () => unknown): KernelBug | null {
+  try {
+    call()
+    return null
+  } catch (error) {
+    return error as KernelBug
   }
 }
