@@ -9,7 +9,7 @@
  */
 
 import { KernelBug } from '../base/errors'
-import { PAGE_SIZE, type VirtAddr } from '../base/units'
+import { PAGE_ALLOC_COSTLY_ORDER, PAGE_SIZE, type VirtAddr } from '../base/units'
 import {
   __GFP_DIRECT_RECLAIM,
   __GFP_NOFAIL,
@@ -143,12 +143,15 @@ function firstTry(gfp: number, larger: boolean): number {
 }
 
 /**
- * A block for objects, or -1. Where address 0 means "none", the frame there is set aside for good: nothing
- * that is handed out may lie at it (DIFF-25).
+ * A block for objects, or -1. Where address 0 means "none", nothing that is handed out may lie at it: a block at frame 0
+ * is set aside for good, and one that is larger than a slab given back (DIFF-25).
  */
 export function takePages(c: SlabContext, gfp: number, order: number, node: number): number {
   const pfn = c.source.allocBlock(gfp, order, node)
-  return pfn === 0 && c.directMap === 0 ? c.source.allocBlock(gfp, order, node) : pfn
+  if (pfn !== 0 || c.directMap !== 0) return pfn
+  const other = c.source.allocBlock(gfp, order, node)
+  if (order > PAGE_ALLOC_COSTLY_ORDER) c.source.freeBlock(pfn, order)
+  return other
 }
 
 /** Takes the bits out of a mask that no slab may be asked for with, and tells of it. */
