@@ -144,7 +144,7 @@ function markReserved(c: BuddyContext, boot: BootMemory): void {
     reserveHole(c, piece.hole, piece.start)
     end = piece.end
   }
-  if (end > 0) reserveHole(c, end, sectionEnd(c.words, end))
+  reserveHole(c, end, sectionEnd(c.words, end))
 }
 
 /** Marks the frames of a hole, where a section with memory gives them a memory map. */

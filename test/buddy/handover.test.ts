@@ -12,9 +12,15 @@ import {
   toPfn,
   ZONES_FLAT,
 } from '../../src/index'
-import { HEADER_MIN_FREE_KBYTES, HEADER_TOTAL_RAM, ZONE_MANAGED } from '../../src/state/schema'
+import { eventCount } from '../../src/state/counters'
+import {
+  HEADER_MIN_FREE_KBYTES,
+  HEADER_TOTAL_RAM,
+  PCP_PGFREE,
+  ZONE_MANAGED,
+} from '../../src/state/schema'
 import { nodeOrder } from '../../src/zone/zonelist'
-import { faults, flatMachine, freePagesOf, pageBytes, zoneOf } from './machines'
+import { faults, flatMachine, freePagesOf, pageBytes, pcpOf, zoneOf } from './machines'
 
 function machine(
   memory: [start: number, end: number, node?: number][],
@@ -74,6 +80,7 @@ describe('memory is handed over', () => {
     expect(freePagesOf(pages, zone)).toBe(count)
     expect(pages.words[zone + ZONE_MANAGED]).toBe(count)
     expect(pages.words[HEADER_TOTAL_RAM]).toBe(count)
+    expect(eventCount(pages.words, pcpOf(pages, zone) + PCP_PGFREE)).toBe(count)
     // Frames of holes beside memory are reserved.
     const [last] = memory.slice(-1)
     expect(pageCount(pages, toPfn(last?.[1] ?? 0))).toBe(1)
