@@ -167,7 +167,7 @@ describe('a block that is found', () => {
   })
 })
 
-describe('what a mask means', () => {
+describe('what a mask means to allocPages', () => {
   it('without mobility grouping is UNMOVABLE', () => {
     const { context: c } = flatMachine(4096)
     const types = (disabled: number) => {
