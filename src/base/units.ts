@@ -24,12 +24,15 @@ export const SECTION_PAGES = 32768
 /** Orders above this one are "costly": the allocator gives up on them early. */
 export const PAGE_ALLOC_COSTLY_ORDER = 3
 
-/** Page frame number: physical address divided by {@link PAGE_SIZE}; an integer in [0, 2^29). */
+/** Page frame number: physical address divided by {@link PAGE_SIZE}; an integer in [0, 2^28), a tebibyte of frames. */
 export type Pfn = number & { readonly __unit: 'Pfn' }
 /** Physical byte address: an exact integer in [0, 2^52). */
 export type PhysAddr = number & { readonly __unit: 'PhysAddr' }
 /** Virtual byte address without its sign extension: an exact integer in [0, 2^52). */
 export type VirtAddr = number & { readonly __unit: 'VirtAddr' }
+
+/** Any node: a node that is near is preferred. */
+export const NUMA_NO_NODE = -1
 
 /** One more than the largest physical address. */
 export const PHYS_ADDR_LIMIT = 4503599627370496
@@ -53,9 +56,6 @@ export function toPhysAddr(address: number): PhysAddr {
 export function pfnToPhys(pfn: Pfn): PhysAddr {
   return (pfn * PAGE_SIZE) as PhysAddr
 }
-
-/** Any node: a node that is near is preferred. */
-export const NUMA_NO_NODE = -1
 
 /** The frame that holds physical address `address`. */
 export function physToPfn(address: PhysAddr): Pfn {

@@ -13,9 +13,10 @@ import {
   __GFP_KSWAPD_RECLAIM,
   __GFP_MOVABLE,
   __GFP_THISNODE,
+  GFP_ZONE_MASK,
   gfpMigratetype,
 } from '../page/gfp'
-import { MIGRATE_MOVABLE } from '../page/migratetype'
+import { MIGRATE_MOVABLE, MIGRATE_UNMOVABLE } from '../page/migratetype'
 import {
   HEADER_GFP_ALLOWED,
   HEADER_MOBILITY_DISABLED,
@@ -84,12 +85,12 @@ export function scopedGfp(c: BuddyContext, gfp: number): number {
 
 /** The highest zone index that a mask may use on this machine. */
 export function highestZone(c: BuddyContext, gfp: number): number {
-  return (c.zoneTable >>> ((gfp & 0xf) << 1)) & 3
+  return (c.zoneTable >>> ((gfp & GFP_ZONE_MASK) << 1)) & 3
 }
 
 /** The migratetype that a mask asks for; UNMOVABLE while mobility grouping is off. */
 export function requestType(c: BuddyContext, gfp: number): number {
-  return c.words[HEADER_MOBILITY_DISABLED] === 0 ? gfpMigratetype(gfp) : 0
+  return c.words[HEADER_MOBILITY_DISABLED] === 0 ? gfpMigratetype(gfp) : MIGRATE_UNMOVABLE
 }
 
 /** The zonelist of `node` for a mask: all nodes by distance, or with __GFP_THISNODE only this one. */

@@ -2,19 +2,19 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { MAX_ORDER, NUMA_NO_NODE } from '../base/units'
-import { __GFP_NOWARN } from '../page/gfp'
+import { __GFP_NOWARN, GFP_MOVABLE_MASK } from '../page/gfp'
 import { CPU_NODE, NODE_ONLINE, NODE_WORDS } from '../state/schema'
 import type { BuddyContext } from './context'
 import { outsideMemory } from './free'
 import { WARN_ORDER, warnOnce } from './warnings'
 
-/** MOVABLE and RECLAIMABLE: together they mean nothing, and are refused (DIFF-6). */
-const MOBILITY_BITS = 0x18
-
-/** Checks a request; false for an order that no block has, after a warning. */
+/**
+ * Checks a request; false for an order that no block has, after a warning. MOVABLE and RECLAIMABLE together mean
+ * nothing, and are refused (DIFF-6).
+ */
 export function checkRequest(c: BuddyContext, gfp: number, order: number): boolean {
   if (gfp >>> 0 !== gfp) checkInteger('gfp', gfp, 0, 0xffffffff)
-  if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
+  if ((gfp & GFP_MOVABLE_MASK) === GFP_MOVABLE_MASK) {
     throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
   }
   if (order >>> 0 !== order) checkOrder(order)

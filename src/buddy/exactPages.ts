@@ -85,7 +85,10 @@ export function allocPagesExact(
   return pfn < 0 ? null : (pfn as Pfn)
 }
 
-/** Frees the pages of an {@link allocPagesExact} of `bytes` bytes, all or none. */
+/**
+ * Frees the pages of an {@link allocPagesExact} of `bytes` bytes, all or none.
+ * @throws KernelBug, with nothing freed, when one of them is not a page in use of its own.
+ */
 export function freePagesExact(pages: BuddyAllocator, pfn: Pfn, bytes: number): void {
   checkFrame(pages.context, pfn)
   checkInteger('bytes', bytes, 1, PAGE_SIZE << (MAX_ORDER - 1))

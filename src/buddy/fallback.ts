@@ -38,6 +38,7 @@ import {
   ZONE_QUIET,
   ZONE_WMARK,
 } from '../state/schema'
+import { WMARK_HIGH } from '../zone/zones'
 import type { BuddyContext } from './context'
 import {
   blockType,
@@ -198,7 +199,7 @@ function boostWatermark(c: BuddyContext, zone: number): boolean {
   const words = c.words
   const factor = words[HEADER_WATERMARK_BOOST]!
   if (factor === 0 || words[zone + ZONE_MANAGED]! < 4 * PAGEBLOCK_PAGES) return false
-  const high = words[zone + ZONE_WMARK + 2]!
+  const high = words[zone + ZONE_WMARK + WMARK_HIGH]!
   const part = Math.floor(high / 10000) * factor + Math.floor(((high % 10000) * factor) / 10000)
   if (part === 0) return false
   const limit = Math.max(part, PAGEBLOCK_PAGES)

@@ -183,7 +183,7 @@ export function freeBlockOrder(c: BuddyContext, pfn: number): number {
 
 /**
  * Moves the free blocks that start in the pageblock of `pfn` to the ends of the lists of `type`.
- * Returns the pages moved: 0 when the block's end lies outside the zone. Source: spec §5.8.
+ * Returns the pages moved: 0 when the block's end lies outside the zone. Source: spec/page-allocator.md §5.8.
  */
 export function moveFreePages(c: BuddyContext, zone: number, pfn: number, type: number): number {
   const words = c.words

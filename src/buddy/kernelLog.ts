@@ -2,7 +2,7 @@
  * The kernel's log in full: boot lines, warnings, bad pages, failed allocations. There are no stacks
  * to dump (DIFF-11), no clock unless given (DIFF-12), and no tasks to name (DIFF-13).
  *
- * Source: spec §6.4, §7.7.
+ * Source: spec/page-allocator.md §6.4, §7.7.
  */
 
 import { rateLimit } from '../base/rateLimit'
@@ -12,7 +12,6 @@ import { MIGRATE_CMA } from '../page/migratetype'
 import { badPageReport } from '../page/pageDump'
 import {
   HEADER_CURRENT_CPU,
-  PCP_WORDS,
   ZONE_INDEX,
   ZONE_MANAGED,
   ZONE_NODE,
@@ -122,7 +121,7 @@ function failureReport(
     `${c.taskName}: ${message}, ${mode}, ${nodes}`,
     ...formatMemInfo(c.words, {
       highestZone: highest,
-      cpu: c.pcpShift / PCP_WORDS,
+      cpu: c.cpu,
       ...(filter === null ? {} : { nodes: (node: number) => filter[node] !== 0 }),
     }),
   ]

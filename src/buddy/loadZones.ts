@@ -4,7 +4,7 @@ import { checkInteger, InvalidArgument, KernelBug } from '../base/errors'
 import { PAGEBLOCK_PAGES, type Pfn, SECTION_PAGES } from '../base/units'
 import { __GFP_BITS_MASK } from '../page/gfp'
 import { blockHead, pageRecord } from '../page/memmap'
-import { MIGRATE_PCPTYPES, MIGRATE_TYPES } from '../page/migratetype'
+import { MIGRATE_CMA, MIGRATE_ISOLATE, MIGRATE_PCPTYPES, MIGRATE_TYPES } from '../page/migratetype'
 import { listAddTail } from '../state/lists'
 import {
   BLOCK_PRESENT,
@@ -54,6 +54,9 @@ import { calculateTotalReserve } from '../zone/watermark'
 import { buildZonelists } from '../zone/zonelist'
 import {
   nodeRecord,
+  WMARK_HIGH,
+  WMARK_LOW,
+  WMARK_PROMO,
   zoneEnd,
   zoneIndexName,
   zoneNumber,
@@ -233,9 +236,9 @@ function loadZone(c: BuddyContext, zone: number, state: ZoneState): void {
   words[zone + ZONE_MANAGED] = state.managed
   words[HEADER_TOTAL_RAM]! += state.managed
   words[zone + ZONE_WMARK] = state.watermark.min
-  words[zone + ZONE_WMARK + 1] = state.watermark.low
-  words[zone + ZONE_WMARK + 2] = state.watermark.high
-  words[zone + ZONE_WMARK + 3] = 2 * state.watermark.high - state.watermark.low
+  words[zone + ZONE_WMARK + WMARK_LOW] = state.watermark.low
+  words[zone + ZONE_WMARK + WMARK_HIGH] = state.watermark.high
+  words[zone + ZONE_WMARK + WMARK_PROMO] = 2 * state.watermark.high - state.watermark.low
   words[zone + ZONE_BOOST] = state.boost
   words[zone + ZONE_HIGHATOMIC] = state.highatomicReserved
   words.set(state.lowmemReserve.slice(0, NR_ZONES), zone + ZONE_RESERVE)
@@ -257,8 +260,8 @@ function loadBlocks(c: BuddyContext, zone: number, state: ZoneState): void {
     const type = state.pageblocks.charCodeAt(i) - 48
     if (type < 0 || type >= MIGRATE_TYPES) continue
     c.words[first + i] = (c.words[first + i]! & ~BLOCK_TYPE_MASK) | type
-    if (type === 4) c.words[zone + ZONE_CMA_PAGES]! += PAGEBLOCK_PAGES
-    if (type === 5) c.words[zone + ZONE_NR_ISOLATE]! += 1
+    if (type === MIGRATE_CMA) c.words[zone + ZONE_CMA_PAGES]! += PAGEBLOCK_PAGES
+    if (type === MIGRATE_ISOLATE) c.words[zone + ZONE_NR_ISOLATE]! += 1
   }
 }
 
@@ -274,8 +277,8 @@ function loadFreeLists(c: BuddyContext, zone: number, pcp: number, state: ZoneSt
       }
       words[zone + ZONE_NR_FREE + Number(order)]! += pfns.length
       const pages = pfns.length << Number(order)
-      if (type !== '5') free += pages
-      if (type === '4') cma += pages
+      if (Number(type) !== MIGRATE_ISOLATE) free += pages
+      if (Number(type) === MIGRATE_CMA) cma += pages
     }
   }
   // What the stored counter lacks is pending with the CPU.

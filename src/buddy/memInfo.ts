@@ -1,4 +1,4 @@
-/** The Mem-Info block of a failure report. Source: page-allocator spec §6.5, sample in §12.3. */
+/** The Mem-Info block of a failure report. Source: spec/page-allocator.md §6.5, sample in §12.3. */
 
 import { MAX_ORDER } from '../base/units'
 import { MIGRATETYPE_LETTERS } from '../page/migratetype'

@@ -26,7 +26,7 @@ import {
   ZONE_START,
   ZONE_WMARK,
 } from '../state/schema'
-import { type ZoneName, zoneName, zoneRecord } from '../zone/zones'
+import { WMARK_HIGH, WMARK_LOW, type ZoneName, zoneName, zoneRecord } from '../zone/zones'
 import type { BuddyAllocator } from './buddyAllocator'
 import { type BuddyContext, currentPcp } from './context'
 import { freeList } from './freeArea'
@@ -115,8 +115,8 @@ function dumpZone(c: BuddyContext, zone: number, node: number): ZoneState {
     free: Math.max(0, words[zone + ZONE_FREE_PAGES]!),
     watermark: {
       min: words[zone + ZONE_WMARK]!,
-      low: words[zone + ZONE_WMARK + 1]!,
-      high: words[zone + ZONE_WMARK + 2]!,
+      low: words[zone + ZONE_WMARK + WMARK_LOW]!,
+      high: words[zone + ZONE_WMARK + WMARK_HIGH]!,
     },
     boost: words[zone + ZONE_BOOST]!,
     highatomicReserved: words[zone + ZONE_HIGHATOMIC]!,

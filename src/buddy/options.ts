@@ -115,6 +115,7 @@ export function newContext(
   return c
 }
 
+/** A new state of this geometry, with nothing in it. */
 export function newState(geometry: Geometry, shared: boolean): Int32Array {
   const bytes = stateWords(geometry) * 4
   const words = new Int32Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes))

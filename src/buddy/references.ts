@@ -19,13 +19,19 @@ import { freePages, outsideMemory } from './free'
 /** One reference short of what a page's counter holds. */
 const MAX_REFS = 0x7ffffffe
 
-/** Takes another reference on a page: freeing it is a bug until {@link putPage} drops that. */
+/**
+ * Takes another reference on a page: freeing it is a bug until {@link putPage} drops that.
+ * @throws KernelBug for a page that is not in use.
+ */
 export function getPage(pages: BuddyAllocator, pfn: Pfn): void {
   checkFrame(pages.context, pfn)
   takeReference(pages.context, pfn)
 }
 
-/** Drops a reference on a page, or on the compound page that it is part of; the last one frees it. */
+/**
+ * Drops a reference on a page, or on the compound page that it is part of; the last one frees it.
+ * @throws KernelBug, with nothing changed, for a page that is not in use or must not be freed.
+ */
 export function putPage(pages: BuddyAllocator, pfn: Pfn): void {
   checkFrame(pages.context, pfn)
   dropReference(pages.context, pfn)

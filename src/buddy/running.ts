@@ -5,7 +5,10 @@ import type { BuddyAllocator } from './buddyAllocator'
 import { enterContext, holdPageLists, switchCpu } from './context'
 import { CONTEXT_ATOMIC, CONTEXT_INTERRUPT } from './contextBits'
 
-/** Runs `body` on a CPU: its page lists are used. */
+/**
+ * Runs `body` on a CPU: its page lists are used.
+ * @throws InvalidArgument for a CPU that the machine does not have, and what `body` throws.
+ */
 export function onCpu<T>(pages: BuddyAllocator, cpu: number, body: () => T): T {
   const c = pages.context
   checkInteger('cpu', cpu, 0, c.nrCpus - 1)

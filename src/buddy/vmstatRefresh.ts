@@ -36,7 +36,7 @@ export function foldCounters(pages: BuddyAllocator): void {
 /** What the once-a-second refresh does on every CPU: folds, and drains remote page lists out of use. */
 export function refreshVmstat(pages: BuddyAllocator): void {
   const c = pages.context
-  const current = c.pcpShift / PCP_WORDS
+  const current = c.cpu
   for (let cpu = 0; cpu < c.nrCpus; cpu++) {
     switchCpu(c, cpu)
     refreshCpu(c, cpu, true)

@@ -4,17 +4,16 @@
  */
 
 import type { SlabContext } from '../slab/context'
+import { firstRecord } from '../slab/slabState'
 import { slabOrderOf } from '../slab/slabs'
 import {
   CACHE_STATE,
   CACHE_WAITS,
   CACHE_WORDS,
-  NODE_SLAB_WORDS,
   SLAB_CACHE,
   SLAB_CACHES,
   SLAB_CPU_WORDS,
   SLAB_FRAMES,
-  SLAB_HEADER_WORDS,
   SLAB_LIVE,
   SLAB_NEXT,
   SLAB_NODE_WORDS,
@@ -57,7 +56,7 @@ export class Survey {
   constructor(readonly c: SlabContext) {
     const { nrCpus, nrNodes, maxPfn } = c.source
     this.words = c.words
-    this.tablesEnd = (SLAB_HEADER_WORDS + maxPfn + nrNodes * NODE_SLAB_WORDS + 15) & -16
+    this.tablesEnd = firstRecord(maxPfn, nrNodes)
     this.cacheWords = CACHE_WORDS + nrCpus * SLAB_CPU_WORDS + nrNodes * SLAB_NODE_WORDS
   }
 

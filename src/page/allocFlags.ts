@@ -1,6 +1,6 @@
 /**
  * Allocation flags: what one attempt of the page allocator may do, computed from the GFP flags.
- * Literal values, so that a bundler folds them. Source: spec/page-allocator.md section 2.8.
+ * Literal values, so that a bundler folds them. Source: spec/page-allocator.md §2.8.
  */
 
 /** Test against the min watermark. */

@@ -1,6 +1,6 @@
 /**
  * GFP flags: how an allocation may be satisfied, and the zone and migratetype that they select.
- * Literal values, so that a bundler folds them. Source: spec/page-allocator.md sections 2.1 to 2.4.
+ * Literal values, so that a bundler folds them. Source: spec/page-allocator.md §2.1 to §2.4.
  */
 
 /** Zone selector: DMA (below 16 MiB). */
@@ -128,7 +128,7 @@ export const GFP_ZONE_TABLE_HIGHMEM = 0x1310121
 
 /**
  * Index of the highest zone that `gfp` allows on a 64-bit machine: 0 DMA, 1 DMA32, 2 Normal, 3 Movable.
- * Invalid selectors give 0. Source: spec/page-allocator.md section 2.3.
+ * Invalid selectors give 0. Source: spec/page-allocator.md §2.3.
  */
 export function gfpZone(gfp: number): number {
   return (GFP_ZONE_TABLE >>> ((gfp & GFP_ZONE_MASK) << 1)) & 3
@@ -136,7 +136,7 @@ export function gfpZone(gfp: number): number {
 
 /**
  * Index of the highest zone that `gfp` allows on a 32-bit machine: 0 DMA, 1 Normal, 2 HighMem, 3 Movable.
- * Invalid selectors give 0. Source: spec/page-allocator.md section 2.3.
+ * Invalid selectors give 0. Source: spec/page-allocator.md §2.3.
  */
 export function gfpZoneHighmem(gfp: number): number {
   return (GFP_ZONE_TABLE_HIGHMEM >>> ((gfp & GFP_ZONE_MASK) << 1)) & 3
@@ -145,7 +145,7 @@ export function gfpZoneHighmem(gfp: number): number {
 /**
  * Migratetype that `gfp` asks for with mobility grouping on: 0 UNMOVABLE, 1 MOVABLE, 2 RECLAIMABLE.
  * MOVABLE together with RECLAIMABLE gives 3, which the caller must reject.
- * Source: spec/page-allocator.md section 2.4.
+ * Source: spec/page-allocator.md §2.4.
  */
 export function gfpMigratetype(gfp: number): number {
   return (gfp & GFP_MOVABLE_MASK) >> 3

@@ -21,7 +21,7 @@ import { MIGRATE_MOVABLE } from './migratetype'
  * Allocation flags of the slow path for `gfp` and `order` (0 to 10).
  * `realtimeTask`: the current task is a real-time task and runs in task context.
  * `migratetype`: what `gfp` means to the allocator; MIGRATE_UNMOVABLE when mobility grouping is off.
- * Source: spec/page-allocator.md section 2.8.
+ * Source: spec/page-allocator.md §2.8.
  */
 export function gfpToAllocFlags(
   gfp: number,

@@ -1,6 +1,6 @@
 /**
  * GFP masks as text: the names that the kernel prints, and their parsing.
- * Source: spec/page-allocator.md section 2.7.
+ * Source: spec/page-allocator.md §2.7.
  */
 
 import { InvalidArgument } from '../base/errors'

@@ -1,6 +1,6 @@
 /**
  * Migratetypes: what kind of page a free list or a pageblock holds.
- * Source: spec/page-allocator.md section 1.3.
+ * Source: spec/page-allocator.md §1.3.
  */
 
 /** Pages that stay where they are. */

@@ -1,4 +1,4 @@
-/** The kernel's dump of a page and its report of a page in a bad state. Source: spec §7.7. */
+/** The kernel's dump of a page and its report of a page in a bad state. Source: spec/page-allocator.md §7.7. */
 
 import type { Pfn } from '../base/units'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'

@@ -1,6 +1,6 @@
 /**
  * Page flags: the state bits of one page frame, and the text that a page dump prints for them.
- * Literal values, so that a bundler folds them. Source: spec/page-allocator.md section 7.7.
+ * Literal values, so that a bundler folds them. Source: spec/page-allocator.md §7.7.
  */
 
 /** The page is locked for I/O or a change of its owner. */
@@ -98,7 +98,7 @@ export function formatPageFlags(flags: number): string {
 
 /**
  * What a page dump prints between the parentheses of its flags line: the flag names, the node and the
- * zone index, as in `uptodate|lru|node=0|zone=1`. Source: spec/page-allocator.md section 7.7.
+ * zone index, as in `uptodate|lru|node=0|zone=1`. Source: spec/page-allocator.md §7.7.
  */
 export function formatPageFlagsAndPlace(flags: number, node: number, zone: number): string {
   const names = formatPageFlags(flags)

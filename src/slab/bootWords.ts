@@ -46,10 +46,10 @@ const WORDS: Readonly<Record<string, (options: SlabBootOptions, value: string | 
   slub_min_objects(options, value) {
     options.minObjects = numberOf('slub_min_objects', value, 32767)
   },
-  slub_merge: /* @__PURE__ */ setMerge(true),
-  slab_merge: /* @__PURE__ */ setMerge(true),
-  slub_nomerge: /* @__PURE__ */ setMerge(false),
-  slab_nomerge: /* @__PURE__ */ setMerge(false),
+  slub_merge: /* @__PURE__ */ setMerge('slub_merge', true),
+  slab_merge: /* @__PURE__ */ setMerge('slab_merge', true),
+  slub_nomerge: /* @__PURE__ */ setMerge('slub_nomerge', false),
+  slab_nomerge: /* @__PURE__ */ setMerge('slab_nomerge', false),
   init_on_alloc(options, value) {
     options.initOnAlloc = flagOf('init_on_alloc', value)
   },
@@ -91,9 +91,9 @@ export function slabOptions(commandLine: string): SlabBootOptions {
   return options
 }
 
-function setMerge(merge: boolean) {
+function setMerge(name: string, merge: boolean) {
   return (options: SlabBootOptions, value: string | null) => {
-    if (value !== null) throw new InvalidArgument('slab_merge', value, 'a word without a value')
+    if (value !== null) throw new InvalidArgument(name, value, 'a word without a value')
     options.merge = merge
   }
 }

@@ -17,7 +17,6 @@ import {
   SLAB_INUSE,
   SLAB_MAX_PFN,
   SLAB_NODE_CACHE,
-  SLAB_NODE_MASK,
   SLAB_NR_NODES,
   SLAB_PFN,
 } from '../state/slabSchema'
@@ -117,9 +116,4 @@ function firstNodeState(c: SlabContext, cache: number, id: number): number {
 
 function noMemory(): OutOfMemory {
   return new OutOfMemory('no memory for the first caches')
-}
-
-/** Lets caches use the memory of a node from the start. */
-export function setNode(words: Int32Array, node: number): void {
-  words[SLAB_NODE_MASK + (node >> 5)]! |= 1 << (node & 31)
 }

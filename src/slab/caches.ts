@@ -13,7 +13,7 @@
  */
 
 import { KernelBug } from '../base/errors'
-import { NUMA_NO_NODE } from '../base/units'
+import { NUMA_NO_NODE, PAGE_SIZE } from '../base/units'
 import { __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import { listAddHead, listInit, listRemove } from '../state/lists'
 import {
@@ -133,7 +133,7 @@ export function makeRecord(c: SlabContext, request: CacheRequest, layout: Object
   const words = c.words
   // A function of the program's: it may throw, while there is no record yet.
   const secret = c.hardening?.secret(c) ?? [0, 0]
-  const bytes = 4096 * 2 ** Math.max(layout.order, layout.minOrder)
+  const bytes = PAGE_SIZE * 2 ** Math.max(layout.order, layout.minOrder)
   const granule = 31 - Math.clz32(lowestBit(layout.size | layout.pad))
   const liveWords = Math.ceil(bytes / 2 ** granule / 32)
   const starts = takeRecord(words, recordShift(liveWords))
@@ -230,7 +230,7 @@ function dropRecord(c: SlabContext, cache: number): void {
 /** log2 of the words that hold the places of a cache's objects. */
 export function startsShift(words: Int32Array, cache: number): number {
   const order = Math.max(words[cache + CACHE_ORDER]!, words[cache + CACHE_MIN_ORDER]!)
-  return recordShift(Math.ceil((4096 * 2 ** order) / 2 ** words[cache + CACHE_GRANULE]! / 32))
+  return recordShift(Math.ceil((PAGE_SIZE * 2 ** order) / 2 ** words[cache + CACHE_GRANULE]! / 32))
 }
 
 // ---- Node states ----

@@ -54,6 +54,7 @@ export interface DevresMarker {
   readonly opens: boolean
 }
 
+/** What a device's list holds. */
 export type DevresEntry = DevresRecord | DevresMarker
 
 /** Records and markers of one device, oldest first. */
@@ -148,6 +149,7 @@ export class DevresList {
   }
 }
 
+/** Whether an entry is a record, not a marker. */
 export function isRecord(entry: DevresEntry): entry is DevresRecord {
   return 'release' in entry
 }

@@ -8,11 +8,11 @@ import { checkInteger } from '../base/errors'
 import { NUMA_NO_NODE } from '../base/units'
 import { GFP_KERNEL } from '../page/gfp'
 import { CACHE_NEXT, SLAB_CACHES, SLAB_NODE_CACHE, SLAB_NODE_USED } from '../state/slabSchema'
-import { setNode } from './bootstrap'
 import { useNode } from './caches'
 import { allocObject } from './objects'
 import { flushCache, shrinkNodes } from './partial'
 import type { SlabAllocator } from './slabAllocator'
+import { setNode } from './slabState'
 import { cacheNode } from './slabs'
 
 /**

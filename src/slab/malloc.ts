@@ -7,12 +7,11 @@
  */
 
 import { InvalidArgument } from '../base/errors'
-import { getOrder, PAGE_SIZE, type VirtAddr } from '../base/units'
+import { getOrder, MiB, PAGE_SIZE, type VirtAddr } from '../base/units'
 import { __GFP_NOWARN, __GFP_ZERO, GFP_KERNEL } from '../page/gfp'
 import type { Kmalloc } from './kmalloc'
 import { KMALLOC_MAX_SIZE } from './kmallocClass'
 
-const MIB = 1048576
 const WASM_PAGE_BYTES = 65536
 /** Running out is no fault of the module's: there may be more memory. */
 const GFP = GFP_KERNEL | __GFP_NOWARN
@@ -108,7 +107,7 @@ function afterGrowth(
   // Twice the block, because blocks lie at multiples of their size, and new memory starts anywhere.
   const least = Math.max(2 * PAGE_SIZE * 2 ** getOrder(size), WASM_PAGE_BYTES)
   const eighth = heap.slabs.context.ram.words.length / 2
-  let step = Math.max(MIB, least, Math.floor(eighth / WASM_PAGE_BYTES) * WASM_PAGE_BYTES)
+  let step = Math.max(MiB, least, Math.floor(eighth / WASM_PAGE_BYTES) * WASM_PAGE_BYTES)
   for (; step >= least; step = Math.floor(step / 2 / WASM_PAGE_BYTES) * WASM_PAGE_BYTES) {
     if (grow(step)) return again() ?? 0
   }

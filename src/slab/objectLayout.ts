@@ -11,7 +11,7 @@
  * Source: spec/slab.md §4.2, §4.5, §4.6.
  */
 
-import { getOrder, PAGE_SIZE } from '../base/units'
+import { getOrder, MAX_ORDER, PAGE_SIZE } from '../base/units'
 import { __GFP_COMP, __GFP_DMA, __GFP_DMA32, __GFP_RECLAIMABLE } from '../page/gfp'
 import {
   __OBJECT_POISON,
@@ -35,8 +35,6 @@ const CACHE_LINE = 64
 export const TRACK_BYTES = 32
 /** Objects that a slab can count. */
 const MAX_OBJECTS = 32767
-/** No block has this order. */
-const ORDER_LIMIT = 11
 
 /** What decides orders of slabs. */
 export interface OrderPolicy {
@@ -179,8 +177,8 @@ export function slabOrder(size: number, policy: OrderPolicy): number {
   }
   const order = leastWaste(size, 1, minOrder, maxOrder, 1)
   if (order <= maxOrder) return order
-  const any = leastWaste(size, 1, minOrder, ORDER_LIMIT, 1)
-  return any < ORDER_LIMIT ? any : -1
+  const any = leastWaste(size, 1, minOrder, MAX_ORDER, 1)
+  return any < MAX_ORDER ? any : -1
 }
 
 /** The smallest order that holds `objects` and wastes at most 1/fraction; above `maxOrder` for none. */

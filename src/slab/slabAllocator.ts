@@ -4,9 +4,10 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import { type Pages, pageSource } from '../buddy/pageSource'
 import type { PageSource } from '../page/pageSource'
 import { SLAB_WORDS_USED } from '../state/slabSchema'
-import { bootstrap, setNode } from './bootstrap'
+import { bootstrap } from './bootstrap'
 import { decidePlain, SlabContext, type SlabFaults, type SlabTrace } from './context'
 import { newSlabContext, type SlabOptions } from './options'
+import { setNode } from './slabState'
 
 const allocators = /* @__PURE__ */ new WeakMap<PageSource, SlabAllocator>()
 

@@ -13,7 +13,6 @@ import {
   SLAB_CACHES,
   SLAB_FRAMES,
   SLAB_FREE_RECORDS,
-  SLAB_HEADER_WORDS,
   SLAB_MAGIC,
   SLAB_MAX_PFN,
   SLAB_NEXT,
@@ -43,19 +42,28 @@ const CACHE_SPACE = 1048576
  * beneath spends memory only on what is written.
  */
 export function newSlabState(source: PageSource, shared: boolean): Int32Array {
-  const fixed = SLAB_HEADER_WORDS + source.maxPfn + source.nrNodes * NODE_SLAB_WORDS
   const pages = source.ram.growable === true ? source.maxPfn : source.ram.words.length / PAGE_WORDS
+  const fixed = tablesEnd(source.maxPfn, source.nrNodes)
   const bytes = (fixed + 64 + pages * WORDS_PER_PAGE + CACHE_SPACE) * 4
   const words = new Int32Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes))
   words[SLAB_MAGIC] = MAGIC
   words[SLAB_VERSION] = VERSION
-  words[SLAB_WORDS_USED] = (fixed + 15) & -16
+  words[SLAB_WORDS_USED] = firstRecord(source.maxPfn, source.nrNodes)
   words[SLAB_MAX_PFN] = source.maxPfn
   words[SLAB_NR_CPUS] = source.nrCpus
   words[SLAB_NR_NODES] = source.nrNodes
   words[SLAB_NEXT_ID] = 1
   listInit(words, SLAB_CACHES)
   return words
+}
+
+/** Offset of the first record: behind the words of the frames and the counters of the nodes. */
+export function firstRecord(maxPfn: number, nrNodes: number): number {
+  return (tablesEnd(maxPfn, nrNodes) + 15) & -16
+}
+
+function tablesEnd(maxPfn: number, nrNodes: number): number {
+  return SLAB_FRAMES + maxPfn + nrNodes * NODE_SLAB_WORDS
 }
 
 /** Offset of the counters of a node. */
@@ -66,6 +74,11 @@ export function nodeCounters(words: Int32Array, node: number): number {
 /** Whether caches use the memory of a node. */
 export function inNodeMask(words: Int32Array, node: number): boolean {
   return (words[SLAB_NODE_MASK + (node >> 5)]! & (1 << (node & 31))) !== 0
+}
+
+/** Lets caches use the memory of a node. */
+export function setNode(words: Int32Array, node: number): void {
+  words[SLAB_NODE_MASK + (node >> 5)]! |= 1 << (node & 31)
 }
 
 /** log2 of the words of the smallest record that holds `count` words. */

@@ -7,17 +7,16 @@ import { checkInteger, InvalidArgument } from '../base/errors'
 import { missingCtor } from '../slab/attach'
 import { formatName } from '../slab/cacheName'
 import type { Ctor, SlabContext } from '../slab/context'
+import { firstRecord } from '../slab/slabState'
 import {
   CACHE_HAS_CTOR,
   CACHE_ID,
   CACHE_STATE,
   CACHE_WORDS,
   KMALLOC_CLASSES,
-  NODE_SLAB_WORDS,
   NR_RECORD_SIZES,
   SLAB_CACHE_CACHE,
   SLAB_CACHES,
-  SLAB_FRAMES,
   SLAB_FREE_RECORDS,
   SLAB_KMALLOC,
   SLAB_MAGIC,
@@ -111,10 +110,8 @@ function listCaches(words: Int32Array, first = firstSlabRecord(words)): FoundCac
   return found
 }
 
-/** Offset of the first record: behind the frames and the counters of nodes. */
 function firstSlabRecord(words: Int32Array): number {
-  const fixed = SLAB_FRAMES + words[SLAB_MAX_PFN]! + words[SLAB_NR_NODES]! * NODE_SLAB_WORDS
-  return (fixed + 15) & -16
+  return firstRecord(words[SLAB_MAX_PFN]!, words[SLAB_NR_NODES]!)
 }
 
 /** The caches of the machine; none when its own state is damaged, which a snapshot may be there to mend. */

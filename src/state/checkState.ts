@@ -55,7 +55,10 @@ export function checkState(words: Int32Array): void {
     cpus: words[HEADER_NR_CPUS]!,
     maxRanges: words[HEADER_MAX_RANGES]!,
   }
-  checkInteger('frames of the state', geometry.maxPfn / MAX_ORDER_PAGES, 1, 2 ** 18)
+  checkInteger('frames of the state', geometry.maxPfn, MAX_ORDER_PAGES, 2 ** 28)
+  if (geometry.maxPfn % MAX_ORDER_PAGES !== 0) {
+    throw new InvalidArgument('frames of the state', geometry.maxPfn, 'a multiple of 1024')
+  }
   checkInteger('nodes of the state', geometry.nodes, 1, 64)
   checkInteger('CPUs of the state', geometry.cpus, 1, 1024)
   checkInteger('ranges of the state', geometry.maxRanges, 0, 2 ** 20)

@@ -1,7 +1,7 @@
 /**
  * The schema of the state buffer: every word that the allocators know, declared once.
  *
- *     header | page records | pageblocks | zones | per-CPU page lists | nodes | CPUs | zonelists | ranges
+ *     header | page records | pageblocks | zones | per-CPU page lists | nodes | CPUs | distances | zonelists | ranges
  *
  * The buffer is one `Int32Array`. A *record* is a run of words; a *column* is a word's place in its
  * record, and the constants below are those places (a bundler folds them). A record is named by the

@@ -1,7 +1,7 @@
 /**
  * The schema of the slab layer's state: every word that the object caches know, declared once.
  *
- *     header | a word for each page frame | records: caches, slabs
+ *     header | a word for each page frame | counters of each node | records: caches, slabs
  *
  * One `Int32Array` as the page allocator's state is, and read the same way: a record is named by the
  * offset of its first word, a column is a word's place in it. Caches and slabs get their records from

@@ -2,7 +2,7 @@
  * The schema of the state of an address space and of what is mapped in it: every word that `vmalloc/`
  * knows, declared once.
  *
- *     header | records of 16 words: areas, vm_structs, blocks, callers
+ *     header | 16 words for each CPU | records of 16 words: areas, vm_structs, blocks, callers
  *
  * The buffer is seen as an `Int32Array` and, for columns of two words with the unit "address" or "bytes",
  * as a `Float64Array`: word `w` of the first is half `w & 1` of place `w >> 1` of the second. Such columns

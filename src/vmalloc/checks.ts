@@ -2,19 +2,17 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { NUMA_NO_NODE, PAGE_SIZE } from '../base/units'
+import { GFP_MOVABLE_MASK } from '../page/gfp'
 import { VM_FLAGS_MASK } from './flags'
 import type { VmallocContext } from './vmallocContext'
 
 /** The GFP bits that exist; a page allocator drops the others too. */
 const GFP_BITS = 0x7ffffff
 
-/** MOVABLE and RECLAIMABLE: a page allocator refuses them together. */
-const MOBILITY_BITS = 0x18
-
-/** A GFP mask without bits that do not exist. */
+/** A GFP mask without bits that do not exist. MOVABLE and RECLAIMABLE together are refused, as by a page allocator. */
 export function checkGfp(gfp: number): number {
   checkInteger('gfp', gfp, 0, 0xffffffff)
-  if ((gfp & MOBILITY_BITS) === MOBILITY_BITS) {
+  if ((gfp & GFP_MOVABLE_MASK) === GFP_MOVABLE_MASK) {
     throw new InvalidArgument('gfp', gfp, 'not both MOVABLE and RECLAIMABLE')
   }
   return gfp & GFP_BITS

@@ -7,7 +7,7 @@
  *          ^ range start         ^ range ^ zone limit      ^ range end
  *
  * The pages of a hole belong to the zone of the piece behind it, the rest to that of the last piece.
- * Source: page-allocator spec §1.4.
+ * Source: spec/page-allocator.md §1.4.
  */
 
 import { PAGEBLOCK_PAGES, SECTION_PAGES } from '../base/units'

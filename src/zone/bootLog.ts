@@ -1,4 +1,4 @@
-/** The boot log of the zones, line by line. Source: page-allocator spec §1.8, §1.9. */
+/** The boot log of the zones, line by line. Source: spec/page-allocator.md §1.8, §1.9. */
 
 import { PAGE_SIZE } from '../base/units'
 import {
@@ -114,7 +114,7 @@ function hex(address: number): string {
   return `0x${address.toString(16).padStart(16, '0')}`
 }
 
-/** What a kernel logs of a {@link MinFreeLog} event. Source: spec §3.2, §3.3. */
+/** What a kernel logs of a {@link MinFreeLog} event. Source: spec/page-allocator.md §3.2, §3.3. */
 export function minFreeMessage(event: 'kept' | 'raised', user: number, other: number): string {
   return event === 'kept'
     ? `min_free_kbytes is not updated to ${other} because user defined value ${user} is preferred`

@@ -1,4 +1,4 @@
-/** Fragmentation indices from the counts of free blocks by order. Source: spec §9.7. */
+/** Fragmentation indices from the counts of free blocks by order. Source: spec/page-allocator.md §9.7. */
 
 /** 0 to 1000: the part of free memory in blocks smaller than `order`; 1000 when nothing is free. */
 export function unusableIndex(freeBlocks: ArrayLike<number>, order: number): number {

@@ -1,7 +1,7 @@
 /**
  * `kernelcore=` and `movablecore=`: how much memory of each node stays out of its Movable zone.
  *
- * Source: page-allocator spec §1.6.
+ * Source: spec/page-allocator.md §1.6.
  */
 
 import { InvalidArgument } from '../base/errors'

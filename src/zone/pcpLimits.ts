@@ -30,7 +30,7 @@ import {
 
 /**
  * Gives every populated zone page lists of its own, before there are watermarks: high 4 × batch.
- * Source: spec §1.7.
+ * Source: spec/page-allocator.md §1.7.
  */
 export function bootPcpLimits(words: Int32Array): void {
   for (let number = 0; number < nrZones(words); number++) {
@@ -44,7 +44,7 @@ export function bootPcpLimits(words: Int32Array): void {
   }
 }
 
-/** Sets the page-list limits of every populated zone, alike on all CPUs. Source: spec §5.3. */
+/** Sets the page-list limits of every populated zone, alike on all CPUs. Source: spec/page-allocator.md §5.3. */
 export function setupPcpLimits(words: Int32Array): void {
   for (let number = 0; number < nrZones(words); number++) {
     const zone = zoneRecord(words, 0, number)
@@ -52,7 +52,7 @@ export function setupPcpLimits(words: Int32Array): void {
   }
 }
 
-/** Sets the page-list limits of one zone. Source: spec §5.3. */
+/** Sets the page-list limits of one zone. Source: spec/page-allocator.md §5.3. */
 function setupZonePcp(words: Int32Array, zone: number): void {
   const managed = words[zone + ZONE_MANAGED]!
   const fraction = words[HEADER_PCP_HIGH_FRACTION]!
@@ -66,7 +66,7 @@ function setupZonePcp(words: Int32Array, zone: number): void {
 
 /**
  * Pages that a CPU's lists take or give back at once, for a zone that manages `managed` pages: 1, 3,
- * 7 … 63. Source: spec §5.3.
+ * 7 … 63. Source: spec/page-allocator.md §5.3.
  */
 export function pcpBatch(managed: number): number {
   const quarter = Math.max(1, Math.min(managed >> 10, 256) >> 2)
@@ -76,7 +76,7 @@ export function pcpBatch(managed: number): number {
 
 /**
  * Sets how far a CPU's counters may run ahead of each populated zone's, and the free count below
- * which that could hide a breach of the min watermark. Source: spec §9.6.
+ * which that could hide a breach of the min watermark. Source: spec/page-allocator.md §9.6.
  */
 export function setupStatThresholds(words: Int32Array): void {
   const cpus = words[HEADER_NR_CPUS]!

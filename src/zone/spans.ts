@@ -6,7 +6,7 @@
  *     node 1:                                         [==========|== Movable ==)
  *
  * A zone of a node is the node's first to last memory, clamped to what the zone may hold at all, and
- * cut where the node's Movable zone starts. Source: page-allocator spec §1.2, §1.6.
+ * cut where the node's Movable zone starts. Source: spec/page-allocator.md §1.2, §1.6.
  */
 
 import { checkInteger, InvalidArgument } from '../base/errors'

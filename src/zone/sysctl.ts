@@ -26,7 +26,7 @@ const MIN_HIGH_FRACTION = 8
 
 /**
  * Writes vm.min_free_kbytes: KiB, at least 0. Recomputes watermarks and page-list limits.
- * @throws InvalidArgument for anything else. Source: page-allocator spec §3.1.
+ * @throws InvalidArgument for anything else. Source: spec/page-allocator.md §3.1.
  */
 export function writeMinFreeKbytes(words: Int32Array, kbytes: number): void {
   checkInteger('min_free_kbytes', kbytes, 0, INT_MAX)
@@ -38,7 +38,7 @@ export function writeMinFreeKbytes(words: Int32Array, kbytes: number): void {
 /**
  * Writes vm.watermark_scale_factor: 1/10000 of a zone between its watermarks, 1 to 3000.
  * Recomputes watermarks and page-list limits.
- * @throws InvalidArgument for anything else. Source: page-allocator spec §3.1.
+ * @throws InvalidArgument for anything else. Source: spec/page-allocator.md §3.1.
  */
 export function writeWatermarkScaleFactor(words: Int32Array, factor: number): void {
   checkInteger('watermark_scale_factor', factor, 1, 3000)
@@ -49,7 +49,7 @@ export function writeWatermarkScaleFactor(words: Int32Array, factor: number): vo
 /**
  * Writes vm.watermark_boost_factor: 1/10000 of the high watermark, 0 for no boost. Acts on the next
  * boost.
- * @throws InvalidArgument below 0. Source: page-allocator spec §3.1, §3.7.
+ * @throws InvalidArgument below 0. Source: spec/page-allocator.md §3.1, §3.7.
  */
 export function writeWatermarkBoostFactor(words: Int32Array, factor: number): void {
   checkInteger('watermark_boost_factor', factor, 0, INT_MAX)
@@ -59,7 +59,7 @@ export function writeWatermarkBoostFactor(words: Int32Array, factor: number): vo
 /**
  * Writes vm.lowmem_reserve_ratio: up to four ratios by zone index, the rest stay. A ratio below 1 is
  * stored as 0, no reserve. Recomputes the reserves.
- * @throws InvalidArgument for more ratios or other than 32-bit integers. Source: page-allocator spec §3.5.
+ * @throws InvalidArgument for more ratios or other than 32-bit integers. Source: spec/page-allocator.md §3.5.
  */
 export function writeLowmemReserveRatio(words: Int32Array, ratios: readonly number[]): void {
   checkInteger('lowmem_reserve_ratio count', ratios.length, 1, NR_ZONES)
@@ -73,7 +73,7 @@ export function writeLowmemReserveRatio(words: Int32Array, ratios: readonly numb
 /**
  * Writes vm.percpu_pagelist_high_fraction: the page lists of a zone may hold 1/fraction of it; 0 goes
  * back to the low watermark. Recomputes the page-list limits.
- * @throws InvalidArgument for 1 to 7. Source: page-allocator spec §5.3.
+ * @throws InvalidArgument for 1 to 7. Source: spec/page-allocator.md §5.3.
  */
 export function writePcpHighFraction(words: Int32Array, fraction: number): void {
   if (fraction !== 0) {
@@ -85,7 +85,7 @@ export function writePcpHighFraction(words: Int32Array, fraction: number): void 
 
 /**
  * Turns transparent huge pages on, which raises min_free_kbytes, or off, which brings its default
- * back. Source: page-allocator spec §3.3.
+ * back. Source: spec/page-allocator.md §3.3.
  */
 export function writeHugePages(words: Int32Array, enabled: boolean, log: MinFreeLog): void {
   words[HEADER_THP] = enabled ? 1 : 0

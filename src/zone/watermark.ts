@@ -5,7 +5,7 @@
  *          └─ gap ──┴── gap ──┴── gap ──┘
  *
  * Order of a full recompute: min_free_kbytes, watermarks, page-list limits, thresholds, lowmem
- * reserves, and with huge pages the raise of min_free_kbytes. Source: page-allocator spec §3.1.
+ * reserves, and with huge pages the raise of min_free_kbytes. Source: spec/page-allocator.md §3.1.
  *
  * WMARK-1: watermarks ascend from min over low and high to promo; no mark, boost or reserve is negative.
  */
@@ -74,7 +74,7 @@ export function setupWatermarksAndPcp(words: Int32Array): void {
 
 /**
  * Sets min_free_kbytes to its default, 4 × sqrt of the low memory in KiB, 128 to 262144, unless the
- * user asked for at least as much. Source: spec §3.2.
+ * user asked for at least as much. Source: spec/page-allocator.md §3.2.
  */
 export function calculateMinFreeKbytes(words: Int32Array, log: MinFreeLog): void {
   const lowmemKbytes = 4 * pagesAboveHigh(words, normalIndex(words))
@@ -87,7 +87,7 @@ export function calculateMinFreeKbytes(words: Int32Array, log: MinFreeLog): void
   log('kept', user, wanted)
 }
 
-/** Sets the four watermarks of every zone and clears all boosts. Source: spec §3.2. */
+/** Sets the four watermarks of every zone and clears all boosts. Source: spec/page-allocator.md §3.2. */
 export function setupZoneWatermarks(words: Int32Array): void {
   forgetPlans(words)
   const pagesMin = words[HEADER_MIN_FREE_KBYTES]! >> 2
@@ -108,7 +108,7 @@ export function setupZoneWatermarks(words: Int32Array): void {
   calculateTotalReserve(words)
 }
 
-/** Sets every zone's pages kept from requests that could use a higher zone. Source: spec §3.5. */
+/** Sets every zone's pages kept from requests that could use a higher zone. Source: spec/page-allocator.md §3.5. */
 export function setupLowmemReserve(words: Int32Array): void {
   forgetPlans(words)
   for (let number = 0; number < nrZones(words); number++) {
@@ -126,7 +126,7 @@ export function setupLowmemReserve(words: Int32Array): void {
   calculateTotalReserve(words)
 }
 
-/** Sums what the page cache must leave alone, over all zones. Source: spec §3.4. */
+/** Sums what the page cache must leave alone, over all zones. Source: spec/page-allocator.md §3.4. */
 export function calculateTotalReserve(words: Int32Array): void {
   let total = 0
   for (let number = 0; number < nrZones(words); number++) {
@@ -143,7 +143,7 @@ export function calculateTotalReserve(words: Int32Array): void {
 
 /**
  * Turns huge pages on at boot, unless the machine has less than 512 MiB: true when on.
- * Source: spec §1.7, §3.3.
+ * Source: spec/page-allocator.md §1.7, §3.3.
  */
 export function startHugePages(words: Int32Array, log: MinFreeLog): boolean {
   if (words[HEADER_TOTAL_RAM]! < THP_MIN_PAGES) {
@@ -157,7 +157,7 @@ export function startHugePages(words: Int32Array, log: MinFreeLog): boolean {
 
 /**
  * Raises min_free_kbytes so that huge pages find free pageblocks, to at most a twentieth of low
- * memory, then recomputes watermarks and page-list limits in any case. Source: spec §3.3.
+ * memory, then recomputes watermarks and page-list limits in any case. Source: spec/page-allocator.md §3.3.
  */
 export function raiseForHugePages(words: Int32Array, log: MinFreeLog): void {
   const normal = normalIndex(words)

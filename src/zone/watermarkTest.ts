@@ -2,7 +2,7 @@
  * The watermark tests: may a zone give a block of some order without falling below a mark?
  *
  * Both run for every zone that an allocation looks at, so they are integers over one array.
- * Source: page-allocator spec §3.6.
+ * Source: spec/page-allocator.md §3.6.
  */
 
 import { MAX_ORDER } from '../base/units'
@@ -42,7 +42,7 @@ import {
  *
  * `mark` is the watermark with the boost, in pages; `highestIdx` the highest zone index that the
  * request may use, 0 to 3. A request with `__GFP_ATOMIC` for one page at the min watermark may
- * ignore the boost. Source: spec §3.6.
+ * ignore the boost. Source: spec/page-allocator.md §3.6.
  */
 export function zoneWatermarkFast(
   words: Int32Array,
@@ -76,7 +76,7 @@ export function zoneWatermarkFast(
  * `order` lies on a list that the request may take from.
  *
  * `free` is the caller's reading of the free pages: the stored counter, floored at 0. `mark` is the
- * watermark with the boost. Costs up to eleven look-ups. Source: spec §3.6.
+ * watermark with the boost. Costs up to eleven look-ups. Source: spec/page-allocator.md §3.6.
  */
 export function zoneWatermarkOk(
   words: Int32Array,

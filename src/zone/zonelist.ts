@@ -3,7 +3,7 @@
  *
  * Every node has two lists of zone records, each ended by a 0: list 0 for any request (own zones from
  * the highest index down, then those of the other nodes, nearest first), list 1 for requests that
- * insist on the node (own zones alone). Source: page-allocator spec §4.
+ * insist on the node (own zones alone). Source: spec/page-allocator.md §4.
  *
  * ZONELIST-1: a list holds populated zones only, each once; managed or not.
  * ZONELIST-2: each list of an online node names its own zones, the highest first; the fallback list then
@@ -86,7 +86,7 @@ export function nodeOrder(words: Int32Array, node: number): number[] {
 /**
  * Decides whether pageblocks are grouped by mobility, and gives the pages that decided it: what node 0
  * can reach above the high watermarks, out of `managed` (by zone number: {@link estimateManaged}) at
- * boot, else of what the zones manage. Source: page-allocator spec §1.8.
+ * boot, else of what the zones manage. Source: spec/page-allocator.md §1.8.
  */
 export function decideMobility(words: Int32Array, managed?: Int32Array): number {
   const pages = pagesAboveHigh(words, NR_ZONES - 1, managed)
@@ -98,7 +98,7 @@ export function decideMobility(words: Int32Array, managed?: Int32Array): number 
 /**
  * What each zone is thought to manage before the hand-over, by zone number: its memory less the
  * memory map, and in the zone at index 0 less `reservedLow`, the pages of memory below 16 MiB that
- * are not wholly free. Source: page-allocator spec §1.8.
+ * are not wholly free. Source: spec/page-allocator.md §1.8.
  */
 export function estimateManaged(words: Int32Array, reservedLow: number): Int32Array {
   const estimates = new Int32Array(nrZones(words))
@@ -139,7 +139,7 @@ export function pagesAboveHigh(
 
 /**
  * The lines that a zonelist build logs; `totalPages` is what {@link decideMobility} gave.
- * Source: page-allocator spec §1.8.
+ * Source: spec/page-allocator.md §1.8.
  */
 export function zonelistLog(words: Int32Array, totalPages: number): string[] {
   const lines: string[] = []

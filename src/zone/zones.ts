@@ -81,7 +81,7 @@ const HIGHMEM_NAMES: readonly ZoneName[] = ['DMA', 'Normal', 'HighMem', 'Movable
  * Record of the zone that page frame `pfn` belongs to; -1 when no memory map covers the frame.
  * A frame in a hole belongs to the zone of the memory that follows, after the last memory to the
  * last zone. Costs a walk over the memory ranges where a pageblock is shared by zones.
- * Source: page-allocator spec §1.4.
+ * Source: spec/page-allocator.md §1.4.
  */
 export function zoneOfPfn(words: Int32Array, pfn: number): number {
   if (pfn < 0 || pfn >= words[HEADER_MAX_PFN]!) return -1
@@ -154,7 +154,7 @@ export function normalIndex(words: Int32Array): number {
 
 /**
  * True for a HighMem zone and for a Movable zone that was carved from one.
- * Source: page-allocator spec §1.2.
+ * Source: spec/page-allocator.md §1.2.
  */
 export function isHighmem(words: Int32Array, zone: number): boolean {
   if (words[HEADER_HIGHMEM] === 0) return false
@@ -170,7 +170,7 @@ export function boostedMark(words: Int32Array, zone: number, mark: number): numb
 
 /**
  * Makes the record of an empty zone: no span, empty lists, and for every CPU the page lists that a
- * zone starts with (high 0, batch 1). Source: page-allocator spec §1.7.
+ * zone starts with (high 0, batch 1). Source: spec/page-allocator.md §1.7.
  */
 export function initZoneRecord(words: Int32Array, node: number, index: number): void {
   const zone = zoneRecord(words, node, index)

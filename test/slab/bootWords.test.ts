@@ -96,6 +96,10 @@ describe('slabOptions', () => {
   ])('refuses %s', (line) => {
     expect(() => slabOptions(line)).toThrow(InvalidArgument)
   })
+
+  it.each(['slub_merge', 'slab_merge', 'slub_nomerge', 'slab_nomerge'])('names %s', (word) => {
+    expect(() => slabOptions(`${word}=1`)).toThrow(`${word} is 1`)
+  })
 })
 
 describe('a machine with the words', () => {

@@ -2,13 +2,13 @@
 
 import { describe, expect, it } from 'vitest'
 import { MiB, type PageSource } from '../../src/index'
-import { setNode } from '../../src/slab/bootstrap'
 import {
   giveRecord,
   inNodeMask,
   newSlabState,
   nodeCounters,
   recordShift,
+  setNode,
   takeRecord,
 } from '../../src/slab/slabState'
 import {

@@ -76,6 +76,12 @@ describe('stateView', () => {
     }
   })
 
+  it('tells how many frames there are, where they are too many', () => {
+    const words = formatted()
+    words[HEADER_MAX_PFN] = 2 ** 28 + 1024
+    expect(() => checkState(words)).toThrow('frames of the state is 268436480')
+  })
+
   it('refuses a table at another place, and says which word of the header is wrong', () => {
     const before = formatted()
     for (let at = 6; at < 14; at++) {
