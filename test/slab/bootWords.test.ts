@@ -98,7 +98,7 @@ describe('slabOptions', () => {
   })
 
   it.each(['slub_merge', 'slab_merge', 'slub_nomerge', 'slab_nomerge'])('names %s', (word) => {
-    expect(() => slabOptions(`${word}=1`)).toThrow(`${word} is 1`)
+    expect(() => slabOptions(`${word}=1`)).toThrow(`${word} is "1"`)
   })
 })
 
