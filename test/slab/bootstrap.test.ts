@@ -10,7 +10,6 @@ import {
   type SlabOptions,
   slubDebug,
 } from '../../src/index'
-import { setNode } from '../../src/slab/bootstrap'
 import { cachesOf } from '../../src/slab/hotplug'
 import { CacheRecord, SlabCache } from '../../src/slab/slabCache'
 import { cacheNode } from '../../src/slab/slabs'
@@ -19,7 +18,6 @@ import {
   SLAB_CACHE_CACHE,
   SLAB_DEBUG_ON,
   SLAB_NODE_CACHE,
-  SLAB_NODE_MASK,
   SLAB_NODE_USED,
 } from '../../src/state/slabSchema'
 import { errorOf } from './tinyMachine'
@@ -79,13 +77,6 @@ describe('the first caches', () => {
       [0, 2],
       [0, 2],
     ])
-  })
-
-  it('know nodes by a bit each, 32 to a word', () => {
-    const words = new Int32Array(SLAB_NODE_MASK + 2)
-    for (const node of [0, 31, 32, 37]) setNode(words, node)
-    expect([...words.subarray(SLAB_NODE_MASK)]).toEqual([-0x7fffffff, 0x21])
-    expect(words.subarray(0, SLAB_NODE_MASK).every((word) => word === 0)).toBe(true)
   })
 
   it.each([

@@ -266,6 +266,10 @@ describe('groups', () => {
       () => dev.removeGroup('x'),
     ]
     for (const call of calls) expect(thrown(call).code).toBe('NO_GROUP')
+    expect(calls.slice(0, 2).map((call) => thrown(call).message)).toEqual([
+      'the device has no open group',
+      'the device has no group x',
+    ])
     expect(machine.state()).toBe(before)
     machine.failFrom(1)
     expect(dev.openGroup()).toBeNull()
