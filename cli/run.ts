@@ -1,6 +1,6 @@
 /** Finds the command that the arguments name, and runs it. */
 
-import { InvalidArgument } from 'kmem'
+import { InvalidArgument, KernelBug } from 'kmem'
 import { BOOT_HELP, bootCommand } from './boot'
 import { messageOf } from './files'
 import { EXIT_OK, EXIT_USAGE, type Io, processIo } from './io'
@@ -48,8 +48,13 @@ export function run(args: readonly string[], io: Io = processIo()): number {
     // Wrong arguments, here or in the library; anything else is a fault that deserves its stack.
     const usage =
       error instanceof InvalidArgument ||
-      (error instanceof Error && (error.name === 'UsageError' || 'code' in error))
+      (error instanceof Error && (error.name === 'UsageError' || isSystemError(error)))
     io.err(usage ? `kmem ${name}: ${messageOf(error)}` : String((error as Error)?.stack ?? error))
     return EXIT_USAGE
   }
+}
+
+/** Whether Node refused an argument or a file; a bug in an allocator has a code too, but is no wrong usage. */
+function isSystemError(error: Error): boolean {
+  return 'code' in error && !(error instanceof KernelBug)
 }

@@ -32,6 +32,7 @@ export {
   shiftLayout,
 } from './base/layouts'
 export type { Log } from './base/log'
+export { parseMemSize } from './base/memSize'
 export {
   GiB,
   getOrder,
@@ -528,7 +529,7 @@ export {
 export type { AreaBounds, FreeAreaNode, VmapState } from './vmalloc/vmapState'
 export { vread, vwrite } from './vmalloc/vread'
 export type { KernelImage } from './zone/bootLog'
-export { type MovableMemory, movableMemory, parseMemSize } from './zone/movableCore'
+export { type MovableMemory, movableMemory } from './zone/movableCore'
 export {
   type MovablePolicy,
   type NodeSpan,

@@ -6,19 +6,15 @@ import type { FrameSource } from '../page/frameSource'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { PAGE_FLAGS_CHECK_AT_FREE, PG_RESERVED } from '../page/pageFlags'
 import {
-  HEADER_NR_RANGES,
   HEADER_ONLINE_NODES,
-  HEADER_RANGES,
   HEADER_TOTAL_RAM,
   PAGE_FLAGS,
   PAGE_REFS,
-  RANGE_END,
-  RANGE_START,
-  RANGE_WORDS,
   ZONE_INDEX,
   ZONE_PRESENT,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
+import { inRanges, rangesEnd } from '../zone/ranges'
 import type { BuddyAllocator } from './buddyAllocator'
 import { allocPagesBulk, splitPage } from './exactPages'
 import { pageSource } from './pageSource'
@@ -101,21 +97,4 @@ function makeSource(pages: BuddyAllocator): FrameSource {
 /** Whether the flags are those of a block of `order` that may be freed: a slab may not, nor a reserved page. */
 function isFreeable(flags: number, order: number): boolean {
   return (flags & PAGE_FLAGS_CHECK_AT_FREE) === 0 && flagsOrder(flags) === order
-}
-
-function inRanges(words: Int32Array, pfn: number): boolean {
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
-    if (pfn >= words[range + RANGE_START]! && pfn < words[range + RANGE_END]!) return true
-  }
-  return false
-}
-
-function rangesEnd(words: Int32Array): number {
-  let highest = 0
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
-    highest = Math.max(highest, words[range + RANGE_END]!)
-  }
-  return highest
 }

@@ -17,8 +17,9 @@ import {
   ZONE_NODE,
   ZONE_WORDS_SHIFT,
 } from '../state/schema'
-import { type KernelImage, memoryLog, minFreeMessage, zoneLog } from '../zone/bootLog'
+import { type KernelImage, memoryLog, zoneLog } from '../zone/bootLog'
 import { pageblockType } from '../zone/pageblock'
+import { minFreeMessage } from '../zone/watermark'
 import { zonelistLog } from '../zone/zonelist'
 import { highestZone } from './allocPages'
 import type { BuddyContext, LogOps, Nodemask } from './context'

@@ -4,16 +4,8 @@ import { checkInteger, KernelBug } from '../base/errors'
 import type { Pfn } from '../base/units'
 import { pageRecord } from '../page/memmap'
 import { PG_RESERVED } from '../page/pageFlags'
-import {
-  HEADER_NR_RANGES,
-  HEADER_RANGES,
-  HEADER_TOTAL_RAM,
-  PAGE_FLAGS,
-  RANGE_END,
-  RANGE_START,
-  RANGE_WORDS,
-  ZONE_MANAGED,
-} from '../state/schema'
+import { HEADER_TOTAL_RAM, PAGE_FLAGS, ZONE_MANAGED } from '../state/schema'
+import { inRanges } from '../zone/ranges'
 import type { BuddyAllocator } from './buddyAllocator'
 import { checkFrame } from './checks'
 import { freeChecked } from './free'
@@ -31,7 +23,7 @@ export function freeReservedPages(pages: BuddyAllocator, pfn: Pfn, count = 1): v
   checkInteger('count', count, 1, c.maxPfn - pfn)
   for (let page: number = pfn; page < pfn + count; page++) {
     const reserved = (words[pageRecord(page) + PAGE_FLAGS]! & PG_RESERVED) !== 0
-    if (reserved && isMemory(words, page)) continue
+    if (reserved && inRanges(words, page)) continue
     throw new KernelBug('NOT_RESERVED', `pfn 0x${page.toString(16)} is not reserved memory`)
   }
   for (let page: number = pfn; page < pfn + count; page++) {
@@ -39,13 +31,4 @@ export function freeReservedPages(pages: BuddyAllocator, pfn: Pfn, count = 1): v
     words[zoneAt(c, page) + ZONE_MANAGED]! += 1
     words[HEADER_TOTAL_RAM]! += 1
   }
-}
-
-/** True for a frame in a memory range: holes have reserved records too. */
-function isMemory(words: Int32Array, pfn: number): boolean {
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
-    if (pfn >= words[range + RANGE_START]! && pfn < words[range + RANGE_END]!) return true
-  }
-  return false
 }

@@ -13,9 +13,9 @@
 
 import { checkInteger, InvalidArgument } from '../base/errors'
 import { type FaultAttr, parseFaultAttr } from '../base/faultAttr'
+import { parseMemSize } from '../base/memSize'
 import { type SlabBootOptions, slabOptions } from '../slab/bootWords'
 import { type VmallocBootOptions, vmallocOptions } from '../vmalloc/bootWords'
-import { parseMemSize } from '../zone/movableCore'
 
 /** Words of other parts of a kernel, or of parts that are not here: they are known and do nothing. */
 const WITHOUT_EFFECT = ['cma', 'nokaslr', 'no_hash_pointers', 'quiet', 'movable_node']

@@ -1,10 +1,10 @@
 /** The memory of a machine, from a size or a map, as the command line limits and splits it. */
 
 import { checkInteger, InvalidArgument } from '../base/errors'
+import { parseMemSize } from '../base/memSize'
 import { MAX_ORDER_PAGES, PAGE_SIZE } from '../base/units'
 import type { MemoryRange } from '../ram/memoryMap'
 import { PhysicalMemory } from '../ram/physicalMemory'
-import { parseMemSize } from '../zone/movableCore'
 import type { CommandLine } from './commandLine'
 
 /** Bytes that parts of memory for fake nodes are a multiple of: the largest block. */

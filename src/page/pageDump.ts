@@ -4,7 +4,7 @@ import type { Pfn } from '../base/units'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'
 import { blockFlags } from './freshBlocks'
 import { compoundHead, flagsOrder, pageRecord } from './memmap'
-import { formatPageFlags, PG_HEAD } from './pageFlags'
+import { formatPageFlagsAndPlace, PG_HEAD } from './pageFlags'
 
 /** Address of the first `struct page`, without randomisation. */
 const VMEMMAP = 0xffffea0000000000n
@@ -52,10 +52,9 @@ function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
     BigInt(flags & PAGE_KERNEL_FLAGS) |
     (BigInt(place.node) << 58n) |
     (BigInt(place.zoneIndex) << 56n)
-  const names = formatPageFlags(flags & PAGE_KERNEL_FLAGS)
+  const names = formatPageFlagsAndPlace(flags & PAGE_KERNEL_FLAGS, place.node, place.zoneIndex)
   lines.push(
-    `flags: 0x${kernelFlags.toString(16)}(${names === '' ? '' : `${names}|`}` +
-      `node=${place.node}|zone=${place.zoneIndex})${place.cma ? ' CMA' : ''}`,
+    `flags: 0x${kernelFlags.toString(16)}(${names})${place.cma ? ' CMA' : ''}`,
     `raw: ${[kernelFlags, 0xdead000000000100n, 0xdead000000000122n, 0n].map(hex64).join(' ')}`,
     `raw: ${[0n, 0n, (BigInt(refs) << 32n) | 0xffffffffn, 0n].map(hex64).join(' ')}`,
   )

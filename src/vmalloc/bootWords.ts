@@ -5,7 +5,7 @@
  */
 
 import { InvalidArgument } from '../base/errors'
-import { parseMemSize } from '../zone/movableCore'
+import { parseMemSize } from '../base/memSize'
 
 /**
  * What the words mean: for those that were given only. The first two may be spread into the options of a

@@ -113,10 +113,3 @@ function mem(start: number, end: number): string {
 function hex(address: number): string {
   return `0x${address.toString(16).padStart(16, '0')}`
 }
-
-/** What a kernel logs of a {@link MinFreeLog} event. Source: spec/page-allocator.md §3.2, §3.3. */
-export function minFreeMessage(event: 'kept' | 'raised', user: number, other: number): string {
-  return event === 'kept'
-    ? `min_free_kbytes is not updated to ${other} because user defined value ${user} is preferred`
-    : `raising min_free_kbytes from ${user} to ${other} to help transparent hugepage allocations`
-}

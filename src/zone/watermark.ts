@@ -54,6 +54,13 @@ const WMARK_LIMIT = 0x20000000
  */
 export type MinFreeLog = (event: 'kept' | 'raised', user: number, other: number) => void
 
+/** What a kernel logs of a {@link MinFreeLog} event. Source: spec/page-allocator.md §3.2, §3.3. */
+export function minFreeMessage(event: 'kept' | 'raised', user: number, other: number): string {
+  return event === 'kept'
+    ? `min_free_kbytes is not updated to ${other} because user defined value ${user} is preferred`
+    : `raising min_free_kbytes from ${user} to ${other} to help transparent hugepage allocations`
+}
+
 /**
  * Computes everything anew: after the hand-over, and after memory was added or removed.
  * Zonelists must have been built.

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { EXIT_DIFFERENT, EXIT_OK, EXIT_USAGE, type Io } from '../../cli/io'
 import { run } from '../../cli/run'
+import { KernelBug } from '../../src/base/errors'
 import { Machine } from '../../src/machine/machine'
 import { ZONE_FREE_PAGES } from '../../src/state/schema'
 import { zoneRecord } from '../../src/zone/zones'
@@ -211,5 +212,17 @@ describe('kmem inspect and kmem verify', () => {
       expect(out).toBe('')
       expect(err).not.toContain('    at ')
     }
+  })
+})
+
+describe('a bug in an allocator', () => {
+  it('is told with its stack, though it has a code as wrong usage has', () => {
+    const err: string[] = []
+    const out = () => {
+      throw new KernelBug('DOUBLE_FREE', 'is already free')
+    }
+    const io = { out, err: (line: string) => err.push(line) } as unknown as Io
+    expect(run(['boot', '--proc', 'buddyinfo'], io)).toBe(EXIT_USAGE)
+    expect(err.join('\n')).toMatch(/KernelBug: is already free\n +at /)
   })
 })

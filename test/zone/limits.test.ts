@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument } from '../../src/base/errors'
+import { parseMemSize } from '../../src/base/memSize'
 import {
   CPU_NODE,
   CPU_WORDS,
@@ -21,7 +22,7 @@ import {
   ZONE_RESERVE,
 } from '../../src/state/schema'
 import { memoryLog, zoneLog } from '../../src/zone/bootLog'
-import { movableMemory, parseMemSize } from '../../src/zone/movableCore'
+import { movableMemory } from '../../src/zone/movableCore'
 import { bootPcpLimits, setupPcpLimits } from '../../src/zone/pcpLimits'
 import { setupZones, writeSpans } from '../../src/zone/setup'
 import { computeSpans, ZONES_FLAT, ZONES_X86_64 } from '../../src/zone/spans'

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InvalidArgument } from '../../src/base/errors'
-import { type MovableMemory, movableMemory, parseMemSize } from '../../src/zone/movableCore'
+import { parseMemSize } from '../../src/base/memSize'
+import { type MovableMemory, movableMemory } from '../../src/zone/movableCore'
 import {
   computeSpans as computeSpansBy,
   type PfnRange,

@@ -23,7 +23,6 @@ import {
   ZONE_RESERVE,
   ZONE_WMARK,
 } from '../../src/state/schema'
-import { minFreeMessage } from '../../src/zone/bootLog'
 import { movableMemory } from '../../src/zone/movableCore'
 import { bootPcpLimits, pcpBatch, setupStatThresholds } from '../../src/zone/pcpLimits'
 import { ZONES_I386, ZONES_X86_64 } from '../../src/zone/spans'
@@ -35,7 +34,12 @@ import {
   writeWatermarkBoostFactor,
   writeWatermarkScaleFactor,
 } from '../../src/zone/sysctl'
-import { recomputeAll, setupZoneWatermarks, startHugePages } from '../../src/zone/watermark'
+import {
+  minFreeMessage,
+  recomputeAll,
+  setupZoneWatermarks,
+  startHugePages,
+} from '../../src/zone/watermark'
 import { buildZonelists } from '../../src/zone/zonelist'
 import { zoneRecord } from '../../src/zone/zones'
 import { sameWords, setManaged, stateFor } from './bootFixture'
