@@ -99,7 +99,8 @@ describe('what is freed', () => {
       [large + 8, 'NOT_ALLOCATED'],
       [some[1]! + 8, 'NOT_AN_OBJECT'],
     ] as const) {
-      const list = [...some, large, bad as VirtAddr]
+      // Frees begin at the end: a wrong one at the start is met last.
+      const list = [bad as VirtAddr, ...some, large]
       const error = machine.unchanged(() => errorOf(() => kfreeBulk(heap, list)))
       if (code === null) expect(error).toBeInstanceOf(InvalidArgument)
       else expect(error?.code).toBe(code)
