@@ -8,18 +8,14 @@
 import { PAGE_SIZE } from '../base/units'
 import { isEmpty } from './tableHuge'
 import { entryIndex, frameOf, isTable } from './tablePlan'
-import type { TableTree } from './tableTree'
+import { nextEntry, type TableTree } from './tableTree'
 
 /** Gives back the empty tables below the entries that a range touches, deepest first; returns how many. */
 export function freeEmptyTables(t: TableTree, start: number, end: number): number {
   const { half } = t.plan
   const freed: number[] = []
-  if (t.root === t.highRoot) {
-    collect(t, t.root, 0, start, end, freed)
-  } else {
-    if (start < half) collect(t, t.root, 0, start, Math.min(end, half), freed)
-    if (end > half) collect(t, t.highRoot, 0, Math.max(start, half), end, freed)
-  }
+  collect(t, t.root, 0, start, Math.min(end, half), freed)
+  collect(t, t.highRoot, 0, Math.max(start, half), end, freed)
   if (freed.length === 0) return 0
   try {
     t.flush.flushTlb(start, end)
@@ -41,8 +37,8 @@ export function destroy(t: TableTree): void {
     t.flush.flushTlb(0, t.plan.end)
   } finally {
     const known = [...t.records].sort(([, a], [, b]) => b.level - a.level)
-    for (const [pfn, { entry }] of known) {
-      if (entry >= 0) clearForeign(t, pfn, entry)
+    for (const [pfn, { level, entry }] of known) {
+      if (entry >= 0) clearForeign(t, pfn, level - 1, entry)
       t.freeTable(pfn)
     }
   }
@@ -58,18 +54,16 @@ function collect(
   freed: number[],
 ): void {
   const { plan } = t
-  if (level === plan.last || start >= end) return
-  const span = plan.spans[level]!
-  const first = entryIndex(plan, start, level)
-  const count = Math.floor((end - 1) / span) - Math.floor(start / span) + 1
-  for (let i = 0; i < count && first + i <= plan.masks[level]!; i++) {
-    const from = i === 0 ? start : (Math.floor(start / span) + i) * span
-    const to = Math.min((Math.floor(from / span) + 1) * span, end)
-    const pfn = pointTo(t, table, level, first + i)
+  if (level === plan.last) return
+  let next = start
+  for (let from = start; from < end; from = next) {
+    next = nextEntry(from, plan.spans[level]!)
+    const index = entryIndex(plan, from, level)
+    const pfn = pointTo(t, table, level, index)
     if (pfn < 0) continue
-    collect(t, pfn, level + 1, from, to, freed)
+    collect(t, pfn, level + 1, from, Math.min(next, end), freed)
     if (!isEmpty(t, pfn)) continue
-    pointTo(t, table, level, first + i)
+    t.moveTo(table, level, index)
     t.put(0, 0)
     freed.push(pfn)
   }
@@ -85,11 +79,9 @@ function pointTo(t: TableTree, table: number, level: number, index: number): num
 }
 
 /** Clears the entry that points at a table, when it lies in a table of somebody else's. */
-function clearForeign(t: TableTree, pfn: number, entry: number): void {
-  const { format } = t
+function clearForeign(t: TableTree, pfn: number, level: number, entry: number): void {
   const table = Math.floor(entry / PAGE_SIZE)
-  const record = t.records.get(pfn)
-  if (record === undefined || t.records.has(table)) return
-  const index = (entry % PAGE_SIZE) / format.entryBytes
-  if (pointTo(t, table, record.level - 1, index) === pfn) t.put(0, 0)
+  if (t.records.has(table)) return
+  const index = (entry % PAGE_SIZE) / t.format.entryBytes
+  if (pointTo(t, table, level, index) === pfn) t.put(0, 0)
 }
