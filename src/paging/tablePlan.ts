@@ -180,7 +180,8 @@ function makePlan(format: PageTableFormat): TablePlan {
   for (let level = 0; level < last; level++) findTableBits(format, plan, level)
   levels.forEach(({ shift }, level) => {
     const lowest = shift - PAGE_SHIFT + pfnShift
-    plan.leafLow[level] = lowest < 32 ? plan.lowMask & -(2 ** lowest) : 0
+    // A power above the 32 bits of a half is 0 to `&`.
+    plan.leafLow[level] = plan.lowMask & -(2 ** lowest)
     plan.leafHigh[level] = plan.highMask & (lowest < 32 ? -1 : -(2 ** (lowest - 32)))
   })
   return { ...plan, even: isEven(format, plan) }
