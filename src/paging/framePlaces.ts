@@ -51,7 +51,7 @@ export class FramePlaces {
     return this.words
   }
 
-  /** Place of the first word of frame `pfn`; -1 when that is no memory, or no frame number at all. */
+  /** Place of the first word of frame `pfn`, any integer; -1 when that is no memory. */
   of(pfn: number): number {
     const { start } = this
     if (pfn >= start && pfn < this.end) return ((pfn - start) << PAGE_WORDS_SHIFT) + this.place

@@ -163,10 +163,10 @@ export class TableTree {
   reach(address: number, deepest: number): number {
     for (let made = 0; this.seek(address, deepest) !== deepest; made++) {
       if (this.lo !== 0 || this.hi !== 0 || made > deepest) return MAP_BUSY
+      // Who gives the page may use these tables, and their cursor, meanwhile.
+      const { level } = this
       const pfn = this.takePage()
       if (pfn < 0) return MAP_NO_MEMORY
-      // Who gave the page may have used these tables meanwhile.
-      const { level } = this
       if (this.seek(address, level) === level && this.lo === 0 && this.hi === 0) {
         this.putTable(pfn, this.format.tableBits(level, this.user))
       } else {
@@ -249,7 +249,7 @@ export class TableTree {
   }
 
   private checkRoot(argument: string, pfn: number): void {
-    if (this.places.of(pfn) < 0) {
+    if (!Number.isInteger(pfn) || this.places.of(pfn) < 0) {
       throw new InvalidArgument(argument, pfn, 'the number of a frame that is memory')
     }
   }
