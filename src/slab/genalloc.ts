@@ -50,10 +50,12 @@ export interface GenPoolOptions {
   readonly node?: number
 }
 
+/** A range that was added, and what is free in it. */
 interface Chunk extends GenPoolArea {
   readonly size: number
   /** Physical address of `start`; -1 for none. */
   readonly phys: number
+  /** Bytes that are free (GENALLOC-1). */
   avail: number
 }
 
@@ -67,7 +69,8 @@ interface Chunk extends GenPoolArea {
  * if (address !== null) pool.free(address, 1000)
  * ```
  *
- * Addresses are integers in [0, 2^53); address 0 is one like any other.
+ * Addresses are integers in [0, 2^53); address 0 is one like any other. Once the pool is destroyed, every method
+ * throws KernelBug.
  */
 export class GenPool {
   /** log2 of the bytes in a granule. */
@@ -97,7 +100,10 @@ export class GenPool {
     }
   }
 
-  /** Makes a pool, or null when the heap has no room for its structure. */
+  /**
+   * Makes a pool, or null when the heap has no room for its structure.
+   * @throws InvalidArgument for an order outside 0 to 52.
+   */
   static create(options: GenPoolOptions): GenPool | null {
     try {
       return new GenPool(options)
@@ -107,7 +113,10 @@ export class GenPool {
     }
   }
 
-  /** Adds [start, start + size) without a physical address. See {@link addVirt}. */
+  /**
+   * Adds [start, start + size) without a physical address. See {@link addVirt}.
+   * @throws InvalidArgument as {@link addVirt} does.
+   */
   add(start: number, size: number): void {
     this.insert(start, -1, size)
   }

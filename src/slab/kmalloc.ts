@@ -253,7 +253,10 @@ function realloc(
   return moved
 }
 
-/** Makes the kmalloc caches, by kind and size; those before a failure stay, for {@link dropKmallocCaches}. */
+/**
+ * Makes the kmalloc caches, by kind and size; those before a failure stay, for {@link dropKmallocCaches}. Sizes that
+ * are powers of two are aligned to themselves; 96 and 192 ask for no more than any object has.
+ */
 function makeKmallocCaches(c: SlabContext): void {
   const flags = [0, SLAB_RECLAIM_ACCOUNT, SLAB_CACHE_DMA]
   for (const kind of [KMALLOC_NORMAL, KMALLOC_RECLAIM, KMALLOC_DMA]) {

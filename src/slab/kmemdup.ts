@@ -1,6 +1,6 @@
 /**
  * Copies in memory of the kmalloc family: of bytes, and of text as UTF-8 ended by a 0. A copy
- * belongs to the caller until `kfree`.
+ * belongs to the caller until `kfree`. A source of the wrong kind throws InvalidArgument, as a wrong mask does.
  *
  * Source: spec/slab.md §14.1.
  */

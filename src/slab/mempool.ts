@@ -62,13 +62,13 @@ export function slabElements(cache: SlabCache): MempoolElements<VirtAddr> {
   return { alloc: (gfp) => cache.alloc(gfp), free: (object) => cache.free(object) }
 }
 
-/** Blocks of a heap as elements, `size` bytes each, 1 or more. */
+/** Blocks of a heap as elements, `size` bytes each. @throws InvalidArgument for a size below 1. */
 export function kmallocElements(heap: Kmalloc, size: number): MempoolElements<VirtAddr> {
   checkInteger('size', size, 1, Number.MAX_SAFE_INTEGER)
   return { alloc: (gfp) => heap.kmalloc(size, gfp), free: (block) => heap.kfree(block) }
 }
 
-/** Blocks of 2^order pages as elements, by their first frames. */
+/** Blocks of 2^order pages as elements, by their first frames. @throws InvalidArgument for an order outside 0 to 10. */
 export function pageElements(pages: Pages, order: number): MempoolElements<Pfn> {
   checkInteger('order', order, 0, MAX_ORDER - 1)
   if ('allocPages' in pages) {
@@ -99,11 +99,15 @@ export class Mempool<Element> {
   private readonly heap: Kmalloc
   private readonly elements: MempoolElements<Element>
   private readonly structure: VirtAddr
+  /** Where the kernel would keep its pointers to the elements of the reserve. */
   private array: VirtAddr
+  /** Elements in the full reserve. */
   private limit: number
+  /** The reserve: the last one put there is given out first. */
   private readonly stack: Element[] = []
   /** What the stack holds: finds a double free in constant time. */
   private readonly reserve = new Set<Element>()
+  /** What is handed out. */
   private readonly out = new Set<Element>()
   private alive = true
 
@@ -203,6 +207,7 @@ export class Mempool<Element> {
    * Changes the size of the reserve. A larger one is filled as far as there is memory.
    * @param minNr 1 to 2^31 - 1.
    * @returns false, with nothing changed, when there is no memory for the pointers.
+   * @throws InvalidArgument for a wrong `minNr`.
    */
   resize(minNr: number): boolean {
     this.checkAlive()
