@@ -8,6 +8,8 @@
  * Source: spec/vmalloc.md §2, §14.
  */
 
+import { VMEMMAP_BASE } from './units'
+
 /** A run of addresses, half-open. */
 export interface AddressWindow {
   /** First address. */
@@ -66,7 +68,7 @@ export const LAYOUT_FLAT: Layout = /* @__PURE__ */ Object.freeze({
   directMap: 0,
   directMapStart: 0,
   directMapEnd: 0x400000000000,
-  vmemmap: 0xffffea0000000000n,
+  vmemmap: VMEMMAP_BASE,
   vmallocStart: 0x400000000000,
   vmallocEnd: 0x600000000000,
 })
@@ -80,7 +82,7 @@ export const LAYOUT_X86_64: Layout = /* @__PURE__ */ Object.freeze({
   directMap: 0x888000000000,
   directMapStart: 0x888000000000,
   directMapEnd: 0xc88000000000,
-  vmemmap: 0xffffea0000000000n,
+  vmemmap: VMEMMAP_BASE,
   vmallocStart: 0xc90000000000,
   vmallocEnd: 0xe8ffffffffff,
   modules: { start: 0xffffa0000000, end: 0xffffff000000 },

@@ -24,6 +24,9 @@ export const SECTION_PAGES = 32768
 /** Orders above this one are "costly": the allocator gives up on them early. */
 export const PAGE_ALLOC_COSTLY_ORDER = 3
 
+/** Address of the record (`struct page`) of frame 0 on x86_64 without randomisation, as it is printed. */
+export const VMEMMAP_BASE = 0xffffea0000000000n
+
 /** Page frame number: physical address divided by {@link PAGE_SIZE}; an integer in [0, 2^28), a tebibyte of frames. */
 export type Pfn = number & { readonly __unit: 'Pfn' }
 /** Physical byte address: an exact integer in [0, 2^52). */

@@ -1,13 +1,10 @@
 /** The kernel's dump of a page and its report of a page in a bad state. Source: spec/page-allocator.md §7.7. */
 
-import type { Pfn } from '../base/units'
+import { type Pfn, VMEMMAP_BASE } from '../base/units'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'
 import { blockFlags } from './freshBlocks'
 import { compoundHead, flagsOrder, pageRecord } from './memmap'
 import { formatPageFlagsAndPlace, PG_HEAD } from './pageFlags'
-
-/** Address of the first `struct page`, without randomisation. */
-const VMEMMAP = 0xffffea0000000000n
 
 /** Where a page belongs, as its flags word says it. */
 export interface PagePlace {
@@ -62,7 +59,7 @@ function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
 }
 
 function pointer(pfn: number): string {
-  return hex64(VMEMMAP + BigInt(pfn) * 64n)
+  return hex64(VMEMMAP_BASE + BigInt(pfn) * 64n)
 }
 
 function hex64(value: bigint): string {

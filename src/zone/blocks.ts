@@ -65,12 +65,17 @@ export function initPageblocks(words: Int32Array, from = 0): void {
   nameBlocks(words, zone, end, sectionEnd(words, end))
 }
 
+/** Offsets of the records of the memory ranges, ascending. */
+export function memoryRanges(words: Int32Array): number[] {
+  const first = words[HEADER_RANGES]!
+  return Array.from({ length: words[HEADER_NR_RANGES]! }, (_, i) => first + i * RANGE_WORDS)
+}
+
 /** The pieces of the memory map, ascending. */
 export function memoryPieces(words: Int32Array): MemoryPiece[] {
   const pieces: MemoryPiece[] = []
   let hole = 0
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
+  for (const range of memoryRanges(words)) {
     for (let index = 0; index < NR_ZONES; index++) {
       const zone = zoneRecord(words, words[range + RANGE_NODE]!, index)
       const from = Math.max(words[range + RANGE_START]!, words[zone + ZONE_START]!)
@@ -99,8 +104,7 @@ export function sectionEnd(words: Int32Array, pfn: number): number {
 }
 
 function markPresent(words: Int32Array): void {
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
+  for (const range of memoryRanges(words)) {
     const start = Math.floor(words[range + RANGE_START]! / SECTION_PAGES) * SECTION_PAGES
     const to = blockWord(words, sectionEnd(words, words[range + RANGE_END]!))
     for (let block = blockWord(words, start); block < to; block++) words[block]! |= BLOCK_PRESENT

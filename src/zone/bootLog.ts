@@ -3,8 +3,6 @@
 import { PAGE_SIZE } from '../base/units'
 import {
   HEADER_NR_NODES,
-  HEADER_NR_RANGES,
-  HEADER_RANGES,
   HEADER_TOTAL_CMA,
   HEADER_TOTAL_RAM,
   NODE_MOVABLE_PFN,
@@ -13,12 +11,11 @@ import {
   RANGE_END,
   RANGE_NODE,
   RANGE_START,
-  RANGE_WORDS,
   ZONE_FREE_PAGES,
   ZONE_NODE,
   ZONE_PRESENT,
 } from '../state/schema'
-import { mappedPages, memoryPieces, sectionEnd } from './blocks'
+import { mappedPages, memoryPieces, memoryRanges, sectionEnd } from './blocks'
 import type { PfnSpan, Spans } from './spans'
 import { nodeRecord, nrZones, zoneIndexName, zoneName, zoneRecord } from './zones'
 
@@ -54,8 +51,7 @@ export function zoneLog(words: Int32Array, spans: Spans): string[] {
     if (movable !== 0) lines.push(`  Node ${node}: ${hex(movable * PAGE_SIZE)}`)
   }
   lines.push('Early memory node ranges')
-  const end = words[HEADER_RANGES]! + words[HEADER_NR_RANGES]! * RANGE_WORDS
-  for (let range = words[HEADER_RANGES]!; range < end; range += RANGE_WORDS) {
+  for (const range of memoryRanges(words)) {
     const node = String(words[range + RANGE_NODE]).padStart(3)
     lines.push(`  node ${node}: ${mem(words[range + RANGE_START]!, words[range + RANGE_END]!)}`)
   }
