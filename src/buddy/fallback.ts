@@ -191,6 +191,9 @@ function claimPageblock(
   return free > 0
 }
 
+/** What `watermark_boost_factor` is a fraction of. */
+const FACTOR_SCALE = 10000
+
 /**
  * Raises the zone's watermarks after a steal that mixes types, so that reclaim starts earlier and
  * fewer steals follow. Returns false when boosting is off or the zone too small for it.
@@ -200,7 +203,10 @@ function boostWatermark(c: BuddyContext, zone: number): boolean {
   const factor = words[HEADER_WATERMARK_BOOST]!
   if (factor === 0 || words[zone + ZONE_MANAGED]! < 4 * PAGEBLOCK_PAGES) return false
   const high = words[zone + ZONE_WMARK + WMARK_HIGH]!
-  const part = Math.floor(high / 10000) * factor + Math.floor(((high % 10000) * factor) / 10000)
+  // The factor is in ten-thousandths of the high mark; multiplied in two parts, as a kernel does.
+  const part =
+    Math.floor(high / FACTOR_SCALE) * factor +
+    Math.floor(((high % FACTOR_SCALE) * factor) / FACTOR_SCALE)
   if (part === 0) return false
   const limit = Math.max(part, PAGEBLOCK_PAGES)
   const raised = words[zone + ZONE_BOOST]! + PAGEBLOCK_PAGES

@@ -200,12 +200,16 @@ function leastWaste(
   return order
 }
 
-/** Partial slabs that a node keeps before empty ones go back. */
+/** The least and the most of {@link minPartial}. */
+const MIN_PARTIAL = 5
+const MAX_PARTIAL = 10
+
+/** Partial slabs that a node keeps before empty ones go back: half of log2 of the size. */
 export function minPartial(size: number): number {
-  return Math.max(5, Math.min(10, (31 - Math.clz32(size)) >> 1))
+  return Math.max(MIN_PARTIAL, Math.min(MAX_PARTIAL, (31 - Math.clz32(size)) >> 1))
 }
 
-/** Objects that a CPU may hold in partial slabs. */
+/** Objects that a CPU may hold in partial slabs: fewer the larger they are. What it holds is counted in slabs. */
 export function cpuPartial(size: number, debugCache: boolean): number {
   if (debugCache) return 0
   if (size >= PAGE_SIZE) return 6
