@@ -39,7 +39,7 @@ function play(model: Model, commands: Iterable<fc.Command<Model, BuddyAllocator>
 }
 
 /** The limit cuts the search for a smaller failure short, which takes minutes otherwise. */
-const RUNS = { numRuns: 150, interruptAfterTimeLimit: 60_000 }
+const RUNS = { numRuns: 100, interruptAfterTimeLimit: 60_000 }
 
 describe('the page allocator against a map of live blocks', () => {
   const small = fc.record({
