@@ -95,18 +95,24 @@ export class SlabCache {
    * Allocates an object, near the current CPU. Its content is what was there, or what the constructor wrote.
    * @param gfp what the caller needs and may do; with `__GFP_ZERO` the object is filled with zero.
    * @returns its address, or null when there is no memory.
+   * @throws InvalidArgument for a mask that is none; KernelBug when the cache has ended, or when a free object was
+   * overwritten: the rest of its slab's list is lost then, and nothing is handed out.
    */
   alloc(gfp: number = GFP_KERNEL): VirtAddr | null {
     const fast = takeFast(this.context, this.record, gfp)
     return fast !== 0 ? (fast as VirtAddr) : allocLong(this.context, this.record, gfp, NUMA_NO_NODE)
   }
 
-  /** Allocates an object with memory of `node`, or near it unless `gfp` has `__GFP_THISNODE`. */
+  /**
+   * Allocates an object with memory of `node`, or near it unless `gfp` has `__GFP_THISNODE`.
+   * @param node a node, or `NUMA_NO_NODE`.
+   * @throws what {@link alloc} does, and InvalidArgument for a node that does not exist.
+   */
   allocNode(gfp: number, node: number): VirtAddr | null {
     return allocLong(this.context, this.record, gfp, node)
   }
 
-  /** Allocates an object filled with zero. */
+  /** Allocates an object filled with zero, as {@link alloc} with `__GFP_ZERO`. */
   zalloc(gfp: number = GFP_KERNEL): VirtAddr | null {
     return allocLong(this.context, this.record, zeroMask(gfp), NUMA_NO_NODE)
   }
