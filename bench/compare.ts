@@ -9,7 +9,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Kmem } from './kmem'
-import { type Case, warmCopies } from './measure'
+import { type Case, casesNamed, warmCopies } from './measure'
 import { cacheCases, kmallocCases } from './objectCases'
 import { kmemObjects } from './objectPeers'
 import { growthCases, pageCases } from './pageCases'
@@ -42,7 +42,7 @@ async function compare(
     const kind = kindOf(build)
     return { ...kind, copy: `${kind.copy} ${index}` }
   })
-  const wanted = cases.filter(({ name }) => !names.length || names.some((n) => name.includes(n)))
+  const wanted = casesNamed(cases, names)
   if (wanted.length === 0) return
   const copies = [...(await warmCopies(kinds, small))]
   for (const { name, live, pairs, setUp } of wanted) {

@@ -69,6 +69,11 @@ export async function warmCopies(
   return copies
 }
 
+/** The cases whose names have one of `parts`; all without any. */
+export function casesNamed(cases: readonly Case[], parts: readonly string[]): readonly Case[] {
+  return cases.filter(({ name }) => !parts.length || parts.some((part) => name.includes(part)))
+}
+
 /** The figures of each case on each peer. */
 export async function figuresOf(
   cases: readonly Case[],

@@ -11,7 +11,7 @@ import { Session } from 'node:inspector/promises'
 import { SourceMap } from 'node:module'
 import { basename } from 'node:path'
 import { type Kmem, loadKmem } from './kmem'
-import { type Case, heapFor, warmCopies } from './measure'
+import { type Case, casesNamed, heapFor, warmCopies } from './measure'
 import { kmallocCases } from './objectCases'
 import { kmemObjects } from './objectPeers'
 import { pageCases } from './pageCases'
@@ -42,7 +42,7 @@ async function profile(
   cases: readonly Case[],
   small: readonly Case[],
 ): Promise<void> {
-  const wanted = cases.filter(({ name }) => !names.length || names.some((n) => name.includes(n)))
+  const wanted = casesNamed(cases, names)
   if (wanted.length === 0) return
   const kind = kindOf(kmem)
   const workloads = (await warmCopies([kind], small)).get(kind)!

@@ -60,6 +60,11 @@ export function pfnToPhys(pfn: Pfn): PhysAddr {
   return (pfn * PAGE_SIZE) as PhysAddr
 }
 
+/** Address of the record (`struct page`, 64 bytes) of a frame, as reports print it. */
+export function structPageAddress(pfn: number): bigint {
+  return VMEMMAP_BASE + BigInt(pfn) * 64n
+}
+
 /** The frame that holds physical address `address`. */
 export function physToPfn(address: PhysAddr): Pfn {
   return Math.floor(address / PAGE_SIZE) as Pfn

@@ -9,7 +9,7 @@
  */
 
 import { KernelBug } from '../base/errors'
-import { VMEMMAP_BASE } from '../base/units'
+import { structPageAddress } from '../base/units'
 import { blockHead, flagsOrder, pageRecord } from '../page/memmap'
 import { MIGRATE_ISOLATE } from '../page/migratetype'
 import { PAGE_FLAGS_CHECK_AT_FREE, PG_RESERVED } from '../page/pageFlags'
@@ -116,7 +116,7 @@ function badFree(c: BuddyContext, pfn: number, order: number): KernelBug {
 
 /** The error for a frame without memory: where a kernel would fault on the page's record. */
 export function outsideMemory(pfn: number): KernelBug {
-  const record = (VMEMMAP_BASE + BigInt(pfn) * 64n).toString(16).slice(-16)
+  const record = structPageAddress(pfn).toString(16).slice(-16)
   return new KernelBug('OUTSIDE_MEMORY', `pfn 0x${pfn.toString(16)} is outside memory`, [
     `BUG: unable to handle page fault for address: ${record}`,
   ])

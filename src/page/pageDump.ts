@@ -1,6 +1,6 @@
 /** The kernel's dump of a page and its report of a page in a bad state. Source: spec/page-allocator.md §7.7. */
 
-import { type Pfn, VMEMMAP_BASE } from '../base/units'
+import { type Pfn, structPageAddress } from '../base/units'
 import { PAGE_BUDDY, PAGE_FLAGS, PAGE_KERNEL_FLAGS, PAGE_REFS } from '../state/schema'
 import { blockFlags } from './freshBlocks'
 import { compoundHead, flagsOrder, pageRecord } from './memmap'
@@ -59,7 +59,7 @@ function pageDump(words: Int32Array, pfn: number, place: PagePlace): string[] {
 }
 
 function pointer(pfn: number): string {
-  return hex64(VMEMMAP_BASE + BigInt(pfn) * 64n)
+  return hex64(structPageAddress(pfn))
 }
 
 function hex64(value: bigint): string {

@@ -196,25 +196,23 @@ function freeAny(c: SlabContext, p: number | null): void {
     c.trace?.kfree(p ?? 0)
     return
   }
-  const address: number = p
-  const slab = slabAt(c, address)
-  if (slab === 0) freeLarge(c, address)
-  c.trace?.kfree(address)
-  if (slab !== 0) freeObject(c, slab, address)
+  const slab = slabAt(c, p)
+  if (slab === 0) freeLarge(c, p)
+  c.trace?.kfree(p)
+  if (slab !== 0) freeObject(c, slab, p)
 }
 
 function usableSize(c: SlabContext, p: number | null): number {
   if (isNothing(p)) return 0
   const words = c.words
-  const address: number = p
-  const slab = slabAt(c, address)
+  const slab = slabAt(c, p)
   if (slab === 0) {
-    const size = largeSize(c, address)
+    const size = largeSize(c, p)
     if (size !== 0) return size
-    throw notAllocated(c, address)
+    throw notAllocated(c, p)
   }
   const cache = words[slab + SLAB_CACHE]!
-  if (!isDebugCache(words, cache)) checkLive(c, slab, address)
+  if (!isDebugCache(words, cache)) checkLive(c, slab, p)
   const flags = words[cache + CACHE_FLAGS]!
   if ((flags & (SLAB_RED_ZONE | SLAB_POISON)) !== 0) return words[cache + CACHE_OBJECT_SIZE]!
   if ((flags & (SLAB_TYPESAFE_BY_RCU | SLAB_STORE_USER)) !== 0) return words[cache + CACHE_INUSE]!

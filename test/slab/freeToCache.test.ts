@@ -11,6 +11,7 @@ import {
 } from '../../src/index'
 import type { SlabDebugOps, SlabLogOps } from '../../src/slab/context'
 import { freeToCache } from '../../src/slab/freeToCache'
+import { silentSlabLog } from '../../src/slab/silentLog'
 
 import { must, slabOf } from './machines'
 import { errorOf, TinyMachine } from './tinyMachine'
@@ -24,11 +25,8 @@ const NOWHERE = (40 * PAGE_SIZE) as VirtAddr
 function setUp(flags: number, onBug: 'throw' | 'continue' | 'unchecked' = 'throw') {
   const told: unknown[][] = []
   const log: SlabLogOps = {
-    outOfMemory: () => {},
-    badGfp: () => {},
+    ...silentSlabLog,
     warn: (_c, place, lines) => void told.push(['warn', place, ...lines]),
-    createFailed: () => {},
-    busyCache: () => [],
     refused: (_c, text) => [`refused ${text}`],
   }
   const ops = onBug === 'unchecked' ? null : slubDebug({ onBug })

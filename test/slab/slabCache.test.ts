@@ -12,6 +12,7 @@ import {
   slubDebug,
 } from '../../src/index'
 import type { SlabLogOps } from '../../src/slab/context'
+import { silentSlabLog } from '../../src/slab/silentLog'
 import {
   CACHE_USEROFFSET,
   CACHE_USERSIZE,
@@ -25,12 +26,11 @@ import { errorOf, TinyMachine, type TinyOptions } from './tinyMachine'
 function setUp(options: TinyOptions = {}) {
   const told: unknown[][] = []
   const log: SlabLogOps = {
+    ...silentSlabLog,
     outOfMemory: () => void told.push(['out of memory']),
-    badGfp: () => {},
     warn: (_c, place, lines) => void told.push(['warn', place, lines]),
     createFailed: (_c, name, errno, panic) => void told.push(['failed', name, errno, panic]),
     busyCache: () => ['busy'],
-    refused: (_c, text) => [text],
   }
   const machine = new TinyMachine({ log, ...options })
   return { machine, words: machine.words, told }

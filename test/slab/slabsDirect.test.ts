@@ -21,6 +21,7 @@ import {
   slubDebug,
 } from '../../src/index'
 import type { SlabHardening, SlabLogOps } from '../../src/slab/context'
+import { silentSlabLog } from '../../src/slab/silentLog'
 import { nodeCounters } from '../../src/slab/slabState'
 import { newSlab, releaseSlab, takePages } from '../../src/slab/slabs'
 import {
@@ -44,12 +45,9 @@ import { TinyMachine, type TinyOptions } from './tinyMachine'
 function watched(options: TinyOptions = {}) {
   const told: unknown[][] = []
   const log: SlabLogOps = {
-    outOfMemory: () => {},
+    ...silentSlabLog,
     badGfp: (_c, bad, gfp) => void told.push(['badGfp', bad, gfp]),
     warn: (_c, place, lines) => void told.push(['warn', place, [...lines]]),
-    createFailed: () => {},
-    busyCache: () => [],
-    refused: () => [],
   }
   const machine = new TinyMachine({ log, ...options })
   const { pages } = machine
